@@ -1,0 +1,97 @@
+# Everything here needs python3 (3.11 or newer) and make; the rest is installed into .venv.
+PYTHON ?= python3
+PORT ?= 8000
+
+VENV := .venv
+BIN := $(VENV)/bin
+LOCKED := $(VENV)/.lock-installed
+INSTALLED := $(VENV)/.lib-installed
+INPUTS := _build/book-inputs
+SITE := _build/html/.complete
+HTML := _build/html/index.html
+
+# A reader's own settings must not reach the tests or the figures.
+unexport PYTHONPATH PYTHONHOME MPLBACKEND
+export PYTHONNOUSERSITE = 1
+
+.DEFAULT_GOAL := help
+.PHONY: help book serve test lint format lock clean distclean venv python-is-new FORCE
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' Makefile
+
+# --- environment -------------------------------------------------------------------------------
+
+venv: $(INSTALLED) ## create .venv with the locked packages and the library
+
+python-is-new:
+	@command -v $(PYTHON) >/dev/null 2>&1 || { \
+	  echo "error: $(PYTHON) was not found; name a Python 3.11 or newer: make PYTHON=/path/to/python3 ..." >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "error: Python 3.11 or newer is needed, $(PYTHON) is $$($(PYTHON) -V 2>&1);" >&2; \
+	  echo "name another one: make PYTHON=python3.12 ..." >&2; exit 1; }
+
+# From an empty environment each time, so that nothing outside the lock is ever in it.
+$(LOCKED): requirements.lock | python-is-new
+	@echo "[.venv] installing requirements.lock; the first time this takes some minutes"
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --disable-pip-version-check --require-hashes -r requirements.lock
+	@touch $@
+
+$(INSTALLED): $(LOCKED) lib/pyproject.toml
+	$(BIN)/python -m pip install --disable-pip-version-check --no-deps --no-build-isolation -e ./lib
+	@touch $@
+
+lock: | python-is-new ## write requirements.lock anew from requirements.txt
+	test -x .venv-lock/bin/uv || { $(PYTHON) -m venv .venv-lock && .venv-lock/bin/python -m pip install --quiet uv; }
+	.venv-lock/bin/uv pip compile --universal --python-version 3.11 --generate-hashes --upgrade \
+	  --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
+	  --quiet --output-file requirements.lock requirements.txt
+
+# --- book --------------------------------------------------------------------------------------
+
+book: $(SITE) ## run every chapter and write _build/html; warnings are errors
+	@echo "[book] $(CURDIR)/$(HTML)"
+
+# Checksums of all that the pages are made of: contents count, not dates, and so does a deleted file.
+$(INPUTS): FORCE
+	@mkdir -p _build
+	@find Makefile _config.yml _toc.yml requirements.lock lib/pyproject.toml book lib/prompt_attention \
+	  -type f ! -path '*/__pycache__/*' ! -path '*/.*' ! -path 'book/tests/*' -exec cksum {} + | LC_ALL=C sort > $@.new
+	@if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
+
+# From clean output folders: a build that failed on a warning would pass when merely continued.
+# What the chapters computed is kept in _build/.jupyter_cache and is used again while it is valid.
+$(SITE): $(INPUTS) $(INSTALLED)
+	@rm -rf _build/html _build/.doctrees
+	$(BIN)/jupyter-book build book --config _config.yml --toc "$(CURDIR)/_toc.yml" --path-output . \
+	  -W -n --keep-going
+	@touch $@
+
+serve: book ## build the book and show it on this machine only
+	@echo "[serve] http://127.0.0.1:$(PORT)/  (Ctrl-C ends it)"
+	@$(BIN)/python -m http.server --bind 127.0.0.1 --directory _build/html $(PORT)
+
+# --- tests -------------------------------------------------------------------------------------
+
+lint: $(INSTALLED) ## check style and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(INSTALLED) ## apply style and format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+test: lint ## lint, the library's tests with shapes and types checked, the tests of the book
+	@rm -rf _build/tests
+	$(BIN)/python -m pytest lib --doctest-modules --jaxtyping-packages=prompt_attention,beartype.beartype \
+	  -n 2 --junitxml=_build/tests/library.xml
+	$(BIN)/python -m pytest book/tests --junitxml=_build/tests/book.xml
+
+# --- cleaning ----------------------------------------------------------------------------------
+
+clean: ## delete the built book and what its chapters computed
+	rm -rf _build
+
+distclean: clean ## delete the environments too
+	rm -rf .venv .venv-lock
