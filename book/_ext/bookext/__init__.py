@@ -2,7 +2,7 @@
 
 from importlib import import_module
 
-SUBMODULES = ("execution",)
+SUBMODULES = ("execution", "signatures")
 
 
 def load_no_more_than_asked(app, config):

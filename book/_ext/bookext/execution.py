@@ -28,7 +28,7 @@ SECONDS_BETWEEN_LINES = 10.0
 
 
 def digest(library: Path, packages: tuple[str, ...] = PACKAGES) -> str:
-    """Return a short name for what the chapters import: the library's files and package versions."""
+    """Return a short name for what the chapters import: library files, package versions."""
     state = hashlib.sha256()
     for file in sorted(library.rglob("*")):
         if file.is_file() and "__pycache__" not in file.parts:
@@ -46,7 +46,7 @@ def kernel_environment(build: Path) -> dict[str, str]:
     return {
         "JAX_PLATFORMS": "cpu",
         "JAX_COMPILATION_CACHE_DIR": str(build / ".jax_cache"),
-        # Without these two, only slow compilations are kept, and a chapter has hundreds of fast ones.
+        # Without these two only slow compilations are kept; a chapter has hundreds of fast ones.
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
     }
@@ -55,7 +55,7 @@ def kernel_environment(build: Path) -> dict[str, str]:
 def prepare(app, config):
     """Choose the execution cache by what the chapters import, and set the kernels' environment.
 
-    The cache by itself compares a page's cells only: it would keep a page after a change of the library.
+    By itself the cache compares a page's cells only, and outlives a change of the library.
     """
     build = Path(app.outdir).resolve().parent
     if config.nb_execution_mode == "cache":
