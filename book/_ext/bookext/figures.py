@@ -1,0 +1,169 @@
+"""Figures that code cells draw are set into the page as SVG that reads on light and on dark.
+
+The picture's black becomes the colour of the text and its white the colour of the page. Every
+image of the book, drawn or not, needs a text alternative that says what it shows.
+"""
+
+from __future__ import annotations
+
+import re
+from itertools import count
+from pathlib import Path
+from xml.etree import ElementTree
+
+from docutils import nodes
+from sphinx.transforms.post_transforms import SphinxPostTransform
+from sphinx.util import logging
+
+logger = logging.getLogger(__name__)
+
+SVG = "http://www.w3.org/2000/svg"
+XLINK = "{http://www.w3.org/1999/xlink}"
+PAGE_COLOUR = "var(--pst-color-background, transparent)"
+_GREY = re.compile(r"#(?:([0-9a-f])\1\1|([0-9a-f]{2})\2\2)$")
+_REFERENCE = re.compile(r"url\(#([^)]+)\)")
+_FILE_NAME = re.compile(r"\S*(/\S+|\.(svg|png|jpe?g|gif|webp|pdf))$", re.IGNORECASE)
+
+
+class SvgImage(nodes.General, nodes.Inline, nodes.Element):
+    """An SVG picture whose markup stands in the page; takes the place of an image node."""
+
+
+def is_alt_text(alt: str | None) -> bool:
+    """Say whether a text alternative is one: neither empty nor the name of a file."""
+    return bool(alt and alt.strip()) and not _FILE_NAME.match(alt.strip())
+
+
+def themed_colour(colour: str) -> str:
+    """Return the colour for the page: near-black follows the text, white follows the page."""
+    colour = {"black": "#000000", "white": "#ffffff"}.get(colour.lower(), colour.lower())
+    grey = _GREY.match(colour)
+    if grey is None:
+        return colour
+    level = int((grey[1] or grey[2][0]) + (grey[1] or grey[2][1]), 16)
+    if level <= 0x33:
+        return "currentColor"
+    return PAGE_COLOUR if level == 0xFF else colour
+
+
+def _themed_style(style: str) -> str:
+    declarations = []
+    for declaration in filter(str.strip, style.split(";")):
+        name, _, value = (part.strip() for part in declaration.partition(":"))
+        if name in ("fill", "stroke", "color", "stop-color"):
+            value = themed_colour(value)
+        declarations.append(f"{name}: {value}")
+    return "; ".join(declarations)
+
+
+def _remove(root: ElementTree.Element, names: set[str]) -> None:
+    for parent in list(root.iter()):
+        for child in list(parent):
+            if child.tag.rpartition("}")[2] in names:
+                parent.remove(child)
+
+
+def _clear_backgrounds(root: ElementTree.Element) -> None:
+    """Make the first patch of a Matplotlib figure and of each of its axes transparent."""
+    for group in root.iter(f"{{{SVG}}}g"):
+        if re.match(r"(figure|axes)_\d+$", group.get("id", "")):
+            patch = group.find(f"{{{SVG}}}g")
+            if patch is not None and patch.get("id", "").startswith("patch_"):
+                for path in patch.findall(f"{{{SVG}}}path"):
+                    style = re.sub(
+                        r"\bfill:\s*(#ffffff|white)\b", "fill: none", path.get("style", "")
+                    )
+                    path.set("style", style)
+
+
+def _renumber_ids(root: ElementTree.Element, prefix: str) -> None:
+    """Keep only the ids that are referred to, and make them unique on the page."""
+    used: list[str] = []
+    for element in root.iter():
+        for name, value in element.attrib.items():
+            used += _REFERENCE.findall(value)
+            if name in ("href", f"{XLINK}href") and value.startswith("#"):
+                used.append(value[1:])
+    renamed = {old: f"{prefix}-{number}" for number, old in enumerate(dict.fromkeys(used))}
+    for element in root.iter():
+        if "id" in element.attrib:
+            old = element.attrib.pop("id")
+            if old in renamed:
+                element.set("id", renamed[old])
+        for name, value in list(element.attrib.items()):
+            if name in ("href", f"{XLINK}href"):
+                del element.attrib[name]
+                element.set("href", f"#{renamed[value[1:]]}" if value[:1] == "#" else value)
+            else:
+                element.set(name, _REFERENCE.sub(lambda m: f"url(#{renamed[m[1]]})", value))
+
+
+def themed_svg(source: str, *, alt: str, prefix: str) -> str:
+    """Return an SVG file as markup for the page, with colours of the theme and its own ids."""
+    root = ElementTree.fromstring(source)
+    _remove(root, {"metadata", "style", "title"})
+    _clear_backgrounds(root)
+    for element in root.iter():
+        if "style" in element.attrib:
+            element.set("style", _themed_style(element.attrib["style"]))
+        for name in ("fill", "stroke"):
+            if name in element.attrib:
+                element.set(name, themed_colour(element.attrib[name]))
+    _renumber_ids(root, prefix)
+    # Matplotlib says these in a style element, which would reach every SVG of the page.
+    for name, value in {
+        "role": "img",
+        "aria-label": " ".join(alt.split()),
+        "class": "themed",
+        "fill": root.get("fill", "currentColor"),
+        "stroke-linejoin": "round",
+        "stroke-linecap": "butt",
+    }.items():
+        root.set(name, value)
+    ElementTree.register_namespace("", SVG)
+    return ElementTree.tostring(root, encoding="unicode")
+
+
+class InlineFigures(SphinxPostTransform):
+    """Check every image's text alternative; inline the SVG files that cells drew."""
+
+    default_priority = 8  # before images are collected for copying
+
+    def run(self, **kwargs: object) -> None:
+        """Visit the images of one page."""
+        inline = self.app.builder.format == "html"
+        numbers = count(1)
+        for image in list(self.document.findall(nodes.image)):
+            alt = image.get("alt")
+            if not is_alt_text(alt):
+                logger.warning(
+                    "image %s: expected a text alternative that says what it shows, got %r "
+                    "(code cell: mystnb, image, alt)",
+                    Path(image["uri"]).name,
+                    alt,
+                    location=image,
+                    type="book",
+                    subtype="alt",
+                )
+            path = Path(self.env.srcdir, image["uri"])
+            if inline and path.suffix == ".svg" and "jupyter_execute" in path.parts:
+                markup = themed_svg(
+                    path.read_text("utf-8"), alt=alt or "", prefix=f"picture{next(numbers)}"
+                )
+                picture = SvgImage("", markup=markup, classes=image["classes"])
+                picture["ids"] = image["ids"]
+                image.replace_self(picture)
+
+
+def visit_svg(translator, node: SvgImage) -> None:
+    """Write the picture."""
+    translator.body.append(translator.starttag(node, "span", "", CLASS="picture"))
+    translator.body.append(node["markup"] + "</span>")
+    raise nodes.SkipNode
+
+
+def setup(app) -> dict[str, bool]:
+    """Register the transform and the node."""
+    app.add_node(SvgImage, html=(visit_svg, None))
+    app.add_post_transform(InlineFigures)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

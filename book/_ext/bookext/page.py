@@ -1,0 +1,78 @@
+"""What the stock theme needs so that every reader can use the pages, and no page asks a stranger.
+
+The templates next to the pages replace two of the theme's; here is what no template can reach.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+BOOK = Path(__file__).parents[2]
+
+# Icons come from web fonts; the same icons as 1.5 MB of script are not needed.
+_ICON_SCRIPT = re.compile(r"\s*<(?:script|link)\b[^>]*fontawesome\.js[^>]*>(?:</script>)?")
+
+
+_MENDED = (
+    # A list's children must be list items; the theme's role for references is deprecated.
+    (re.compile(r' role="doc-biblio(?:entry|ref)"'), ""),
+    # The same id on every theorem of a page.
+    (re.compile(r' id="(?:proof|exercise|solution)-content"'), ""),
+    # A summary's name must hold the words that it shows, and must not hold a paragraph.
+    (re.compile(r'<summary aria-label="Toggle hidden content">'), "<summary>"),
+    (
+        re.compile(r'<p class="(collapsed|expanded) admonition-title">(.*?)</p>', re.DOTALL),
+        r'<span class="\1 admonition-title">\2</span>',
+    ),
+    # A table wider than the page scrolls, so a keyboard must be able to reach it.
+    (
+        re.compile(r'<div class="pst-scrollable-table-container">'),
+        r'<div class="table-scroll" tabindex="0">',
+    ),
+)
+
+
+def mend(body: str) -> str:
+    """Return the body of a page without what assistive technology stumbles over."""
+    for pattern, replacement in _MENDED:
+        body = pattern.sub(replacement, body)
+    return body
+
+
+def without_icon_script(html: str) -> str:
+    """Return a part of the page's head without the theme's icon script."""
+    return _ICON_SCRIPT.sub("", str(html))
+
+
+def use_own_folders(app, config) -> None:
+    """Take templates and static files from the book, whatever the configuration names."""
+    for folder, paths in (
+        ("_templates", config.templates_path),
+        ("_static", config.html_static_path),
+    ):
+        own = BOOK / folder
+        if own.is_dir() and own not in [Path(app.confdir, path).resolve() for path in paths]:
+            paths.append(str(own))
+
+
+def add_filter(app) -> None:
+    """Give the layout template the filter that it calls."""
+    environment = getattr(getattr(app.builder, "templates", None), "environment", None)
+    if environment is not None:
+        environment.filters["without_icon_script"] = without_icon_script
+
+
+def mend_page(app, pagename, templatename, context, doctree) -> None:
+    """Mend the body of one page."""
+    if "body" in context:
+        context["body"] = mend(context["body"])
+
+
+def setup(app) -> dict[str, bool]:
+    """Register the style sheet and the mending."""
+    app.add_css_file("book.css", priority=900)
+    app.connect("config-inited", use_own_folders)
+    app.connect("builder-inited", add_filter)
+    app.connect("html-page-context", mend_page, priority=900)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
