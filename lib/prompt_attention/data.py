@@ -1,0 +1,372 @@
+"""The contextual data model: tokens with the context and the label, among tokens that distract.
+
+With label y = +1 or -1, relevant set R, context q*, regressor w* and nuisance (dq, dw),
+
+    x_t = q* + y w*                      for t in R,
+    x_t = -dq q* - dw y w* + z_t         for t not in R,
+
+following Oymak et al. (2023).
+"""
+
+import dataclasses
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, ArrayLike, Bool, Float, PRNGKeyArray
+
+Values = ArrayLike | Sequence
+NoiseLaw = Callable[..., Array]
+
+
+class Batch(NamedTuple):
+    """Labelled examples: n examples of T tokens in d dimensions."""
+
+    tokens: Float[Array, "n T d"]
+    labels: Float[Array, " n"]  # +1 or -1
+    relevant: Bool[Array, "n T"]  # True where a token carries context and label
+    nuisance: Float[Array, "n 2"]  # the (dq, dw) of each example
+
+
+@jax.tree_util.register_pytree_node_class
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class ContextualModel:
+    """The distribution of contextual examples.
+
+    A pytree: vectors, noise and probabilities may be traced by `jit`, `vmap` and `grad` (a traced
+    value is not checked); `num_tokens`, `sparsity`, `relevance` and `noise_law` are static.
+
+    Args:
+        context: q*, shape [d].
+        regressor: w*, shape [d].
+        num_tokens: T, tokens per example.
+        sparsity: zeta, the share of relevant tokens; `sparsity * num_tokens` must be a whole number
+            in 1..T-1.
+        noise_std: sigma, the scale of the noise on irrelevant tokens; 0 gives the discrete dataset.
+        positive_rate: pi = P(y = +1).
+        nuisance: the values that (dq, dw) takes, one pair each; ((0, 0),) is the core dataset.
+        nuisance_probs: their probabilities; equal when None.
+        relevance: "random" draws the relevant set uniformly for each example, "first" fixes it to
+            the first tokens.
+        noise_factor: F of shape [d k], so that z = sigma F g with g of k independent entries and
+            Sigma = sigma^2 F F'; the identity when None.
+        noise_law: draws g: a function of (key, shape, dtype) with mean 0 and variance 1, such as
+            `jax.random.normal` or `jax.random.rademacher`.
+
+    Raises:
+        ValueError: an argument lies outside its domain; the message names it.
+    """
+
+    context: Values
+    regressor: Values
+    num_tokens: int
+    sparsity: float
+    noise_std: ArrayLike = 1.0
+    positive_rate: ArrayLike = 0.5
+    nuisance: Values = ((0.0, 0.0),)
+    nuisance_probs: Values | None = None
+    relevance: str = "random"
+    noise_factor: Values | None = None
+    noise_law: NoiseLaw = jax.random.normal
+
+    def __post_init__(self):
+        """Turn what was given into arrays and floats, then check it."""
+        context, regressor = jnp.asarray(self.context), jnp.asarray(self.regressor)
+        dtype = jnp.promote_types(jnp.promote_types(context.dtype, regressor.dtype), jnp.float32)
+        nuisance = jnp.asarray(self.nuisance, dtype)
+        probs = self.nuisance_probs
+        if probs is None and nuisance.ndim == 2:
+            probs = jnp.full(len(nuisance), 1 / max(len(nuisance), 1))
+        arrays = {
+            "context": context,
+            "regressor": regressor,
+            "nuisance": nuisance,
+            "nuisance_probs": probs,
+            "noise_factor": self.noise_factor,
+        }
+        for name, value in arrays.items():
+            value = None if value is None else jnp.asarray(value, dtype)
+            object.__setattr__(self, name, value)
+        for name in ("noise_std", "positive_rate"):
+            value = getattr(self, name)
+            object.__setattr__(self, name, float(value) if _is_concrete(value) else value)
+        self._check_shapes()
+        self._check_values()
+
+    def _check_shapes(self):
+        if self.context.ndim != 1 or self.context.shape != self.regressor.shape:
+            raise ValueError(
+                "context and regressor must be vectors of the same length, got shapes "
+                f"{self.context.shape} and {self.regressor.shape}"
+            )
+        if self.nuisance.ndim != 2 or self.nuisance.shape[1] != 2 or not len(self.nuisance):
+            raise ValueError(
+                "nuisance must be a sequence of pairs (dq, dw), shape [m, 2] with m >= 1, got "
+                f"shape {self.nuisance.shape}"
+            )
+        if self.nuisance_probs.shape != self.nuisance.shape[:1]:
+            raise ValueError(
+                f"nuisance_probs must have one entry for each of the {len(self.nuisance)} pairs of "
+                f"nuisance, got shape {self.nuisance_probs.shape}"
+            )
+        factor = self.noise_factor
+        if factor is not None and (factor.ndim != 2 or factor.shape[0] != self.dim):
+            raise ValueError(f"noise_factor must have shape [{self.dim}, k], got {factor.shape}")
+        if not isinstance(self.num_tokens, int) or self.num_tokens < 2:
+            raise ValueError(f"num_tokens must be a whole number >= 2, got {self.num_tokens!r}")
+        if self.relevance not in ("random", "first"):
+            raise ValueError(f"relevance must be 'random' or 'first', got {self.relevance!r}")
+
+    def _check_values(self):
+        _check_sparsity(self.sparsity, self.num_tokens)
+        for name in ("context", "regressor", "nuisance", "noise_factor"):
+            value = getattr(self, name)
+            if value is not None and _is_concrete(value) and not np.isfinite(value).all():
+                raise ValueError(f"{name} must be finite, got {value}")
+        std, rate = self.noise_std, self.positive_rate
+        if _is_concrete(std) and not (0 <= std < math.inf):
+            raise ValueError(f"noise_std must be finite and >= 0, got {std}")
+        if _is_concrete(rate) and not (0 <= rate <= 1):
+            raise ValueError(f"positive_rate must lie in [0, 1], got {rate}")
+        probs = self.nuisance_probs
+        if _is_concrete(probs) and not (min(probs) >= 0 and abs(sum(probs) - 1) < 1e-5):
+            raise ValueError(f"nuisance_probs must be >= 0 and sum to one, got {probs}")
+        if _is_concrete(self.nuisance) and not min(self.nuisance[:, 0]) >= 0:
+            raise ValueError(
+                f"the context strength dq in nuisance must be >= 0, got {min(self.nuisance[:, 0])}"
+            )
+
+    def tree_flatten(self):
+        """Split into traced children and static fields."""
+        return (
+            tuple(getattr(self, name) for name in _TRACED),
+            tuple(getattr(self, name) for name in _STATIC),
+        )
+
+    @classmethod
+    def tree_unflatten(cls, static, traced):
+        """Put back together without the checks, which were made at construction."""
+        contextual = object.__new__(cls)
+        for name, value in zip(_TRACED + _STATIC, (*traced, *static), strict=True):
+            object.__setattr__(contextual, name, value)
+        return contextual
+
+    @property
+    def dim(self) -> int:
+        """d, the dimension of a token."""
+        return self.context.shape[0]
+
+    @property
+    def num_relevant(self) -> int:
+        """|R| = zeta T, the number of relevant tokens."""
+        return round(self.sparsity * self.num_tokens)
+
+    @property
+    def context_norm(self) -> Float[Array, ""]:
+        """Q = ||q*||."""
+        return jnp.linalg.norm(self.context)
+
+    @property
+    def regressor_norm(self) -> Float[Array, ""]:
+        """W = ||w*||."""
+        return jnp.linalg.norm(self.regressor)
+
+    @property
+    def correlation(self) -> Float[Array, ""]:
+        """<q*, w*> / (Q W), called rho; nan when a vector is zero."""
+        return self.context @ self.regressor / (self.context_norm * self.regressor_norm)
+
+    @property
+    def noise_covariance(self) -> Float[Array, "d d"]:
+        """Sigma = sigma^2 F F', the covariance of z_t."""
+        factor = jnp.eye(self.dim) if self.noise_factor is None else self.noise_factor
+        return self.noise_std**2 * (factor @ factor.T).astype(self.context.dtype)
+
+    def relevant_token(self, label: Float[ArrayLike, ""]) -> Float[Array, " d"]:
+        """The value r = q* + y w* of every relevant token."""
+        return self.context + label * self.regressor
+
+    def irrelevant_mean(self, label: Float[ArrayLike, ""], nuisance: Values) -> Float[Array, " d"]:
+        """The mean u = -dq q* - dw y w* of an irrelevant token."""
+        dq, dw = jnp.asarray(nuisance, self.context.dtype)
+        return -dq * self.context - dw * label * self.regressor
+
+    def mean_token(self, label: Float[ArrayLike, ""], nuisance: Values) -> Float[Array, " d"]:
+        """E[xbar | y, delta] = zeta r + (1 - zeta) u, exact (Result D1)."""
+        r, u, zeta = (
+            self.relevant_token(label),
+            self.irrelevant_mean(label, nuisance),
+            self.sparsity,
+        )
+        return zeta * r + (1 - zeta) * u
+
+    def mean_token_covariance(self) -> Float[Array, "d d"]:
+        """Cov(xbar | y, delta) = (1 - zeta) Sigma / T, the same for all y and delta (Result D1)."""
+        return (1 - self.sparsity) / self.num_tokens * self.noise_covariance
+
+    def token_covariance(
+        self, label: Float[ArrayLike, ""], nuisance: Values
+    ) -> Float[Array, "d d"]:
+        """E[Chat | y, delta] for Chat = (1/T) X'X - xbar xbar', exact (Result D1).
+
+        zeta (1 - zeta) (r - u)(r - u)' + (1 - zeta)(1 - 1/T) Sigma.
+        """
+        zeta, T = self.sparsity, self.num_tokens
+        gap = self.relevant_token(label) - self.irrelevant_mean(label, nuisance)
+        signal = zeta * (1 - zeta) * jnp.outer(gap, gap)
+        return signal + (1 - zeta) * (1 - 1 / T) * self.noise_covariance
+
+    def sample(self, key: PRNGKeyArray, num_examples: int) -> Batch:
+        """Draw n independent examples.
+
+        Raises:
+            ValueError: `num_examples` is not a whole number >= 1.
+        """
+        if not isinstance(num_examples, int) or num_examples < 1:
+            raise ValueError(f"num_examples must be a whole number >= 1, got {num_examples!r}")
+        label_key, nuisance_key, relevance_key, noise_key = jax.random.split(key, 4)
+        n, T, dtype = num_examples, self.num_tokens, self.context.dtype
+        positive = jax.random.bernoulli(label_key, self.positive_rate, (n,))
+        labels = jnp.where(positive, 1, -1).astype(dtype)
+        nuisance = jax.random.choice(nuisance_key, self.nuisance, (n,), p=self.nuisance_probs)
+        relevant = jnp.broadcast_to(jnp.arange(T) < self.num_relevant, (n, T))
+        if self.relevance == "random":
+            relevant = jax.random.permutation(relevance_key, relevant, axis=1, independent=True)
+        r = jax.vmap(self.relevant_token)(labels)[:, None]
+        u = jax.vmap(self.irrelevant_mean)(labels, nuisance)[:, None]
+        z = self._draw_noise(noise_key, n)
+        return Batch(jnp.where(relevant[..., None], r, u + z), labels, relevant, nuisance)
+
+    def _draw_noise(self, key, num_examples):
+        F = self.noise_factor
+        columns = self.dim if F is None else F.shape[1]
+        g = self.noise_law(key, (num_examples, self.num_tokens, columns), self.context.dtype)
+        return self.noise_std * (g if F is None else g @ F.T)
+
+    def project(self, directions: Float[Array, "k d"]) -> "ContextualModel":
+        """The law of the tokens' k coordinates along directions: contextual too (Result D3).
+
+        With D the directions, D x_t has context D q*, regressor D w* and noise D F g, which has the
+        law of R' g' with g' of k entries, where (D F)' = Q R.
+
+        Raises:
+            ValueError: `directions` is not of shape [k, d], or the noise is not Gaussian: only then
+                do the projections depend on D F (D F)' alone.
+        """
+        directions = jnp.asarray(directions, self.context.dtype)
+        if directions.ndim != 2 or directions.shape[1] != self.dim:
+            raise ValueError(f"directions must have shape [k, {self.dim}], got {directions.shape}")
+        if self.noise_law is not jax.random.normal:
+            raise ValueError(
+                "projections are exact for Gaussian noise only (noise_law=jax.random.normal), got "
+                f"noise_law={self.noise_law!r}"
+            )
+        DF = directions if self.noise_factor is None else directions @ self.noise_factor
+        return dataclasses.replace(
+            self,
+            context=directions @ self.context,
+            regressor=directions @ self.regressor,
+            noise_factor=jnp.linalg.qr(DF.T, mode="r").T,
+        )
+
+    def sample_projections(
+        self, key: PRNGKeyArray, num_examples: int, directions: Float[Array, "k d"]
+    ) -> Batch:
+        """Draw n examples whose tokens, shape [n T k], are the coordinates along k directions.
+
+        Exact in law, without drawing d-dimensional noise (Result D3). Raises as `project` and
+        `sample` do.
+        """
+        return self.project(directions).sample(key, num_examples)
+
+    def assume(self, result: str, *assumptions: str) -> None:
+        """Raise a ValueError that says which assumption of `result` this model breaks.
+
+        Args:
+            result: the name that the message gives, such as "Result G1".
+            *assumptions: names out of "core", "discrete", "orthogonal", "isotropic", "gaussian". A
+                traced value is not checked.
+        """
+        holds = {
+            "core": not _is_concrete(self.nuisance) or not self.nuisance.any(),
+            "discrete": not _is_concrete(self.noise_std) or self.noise_std == 0,
+            "orthogonal": not _is_concrete(self.context) or not abs(self.correlation) > 1e-5,
+            "isotropic": self.noise_factor is None,
+            "gaussian": self.noise_law is jax.random.normal,
+        }
+        for name in assumptions:
+            if not holds[name]:
+                raise ValueError(f"{result} assumes {_ASSUMPTIONS[name]}, which this model breaks")
+
+
+_ASSUMPTIONS = {
+    "core": "the core dataset (nuisance = (0, 0))",
+    "discrete": "the discrete dataset (noise_std = 0)",
+    "orthogonal": "a context orthogonal to the regressor (correlation = 0)",
+    "isotropic": "isotropic noise (noise_factor = None)",
+    "gaussian": "Gaussian noise (noise_law = jax.random.normal)",
+}
+_TRACED = (
+    "context",
+    "regressor",
+    "noise_std",
+    "positive_rate",
+    "nuisance",
+    "nuisance_probs",
+    "noise_factor",
+)
+_STATIC = ("num_tokens", "sparsity", "relevance", "noise_law")
+
+
+def core_model(
+    *,
+    dim: int,
+    context_norm: float,
+    regressor_norm: float,
+    num_tokens: int,
+    sparsity: float,
+    correlation: float = 0.0,
+    noise_std: float = 1.0,
+) -> ContextualModel:
+    """The core dataset with q* = Q e1 and w* = W (rho e1 + sqrt(1 - rho^2) e2).
+
+    Raises:
+        ValueError: a correlation outside [-1, 1], fewer than two dimensions, a norm that is
+            negative or not finite, or what `ContextualModel` refuses.
+    """
+    if not isinstance(dim, int) or dim < 2:
+        raise ValueError(f"dim must be a whole number >= 2, got {dim!r}")
+    if _is_concrete(correlation) and not -1 <= correlation <= 1:
+        raise ValueError(f"correlation must lie in [-1, 1], got {correlation}")
+    for name, norm in {"context_norm": context_norm, "regressor_norm": regressor_norm}.items():
+        if _is_concrete(norm) and not 0 <= norm < math.inf:
+            raise ValueError(f"{name} must be finite and >= 0, got {norm}")
+    e1, e2 = jnp.eye(2, dim)
+    direction = correlation * e1 + jnp.sqrt(1 - jnp.square(correlation)) * e2
+    return ContextualModel(
+        context=context_norm * e1,
+        regressor=regressor_norm * direction,
+        num_tokens=num_tokens,
+        sparsity=sparsity,
+        noise_std=noise_std,
+    )
+
+
+def _is_concrete(value: Any) -> bool:
+    return not isinstance(value, jax.core.Tracer)
+
+
+def _check_sparsity(sparsity, num_tokens):
+    if not 0 < sparsity < 1:
+        raise ValueError(f"sparsity must lie in (0, 1), got {sparsity}")
+    product = sparsity * num_tokens
+    nearest = min(max(round(product), 1), num_tokens - 1)
+    if abs(product - nearest) > 1e-6 * num_tokens:
+        raise ValueError(
+            "sparsity * num_tokens must be a whole number in 1..num_tokens-1, got "
+            f"{sparsity} * {num_tokens} = {product:g}; the nearest sparsity that fits is "
+            f"{nearest / num_tokens:g} ({nearest} of {num_tokens} tokens)"
+        )

@@ -1,0 +1,40 @@
+"""Fixtures and the settings that every test of the library shares."""
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from prompt_attention import data
+
+
+@pytest.fixture(params=["float32", "float64"])
+def dtype(request):
+    """Both precisions; float64 switches it on in jax for the test."""
+    before = jax.config.jax_enable_x64
+    jax.config.update("jax_enable_x64", request.param == "float64")
+    yield jnp.dtype(request.param)
+    jax.config.update("jax_enable_x64", before)
+
+
+@pytest.fixture
+def float64():
+    """Double precision for the test."""
+    before = jax.config.jax_enable_x64
+    jax.config.update("jax_enable_x64", True)
+    yield
+    jax.config.update("jax_enable_x64", before)
+
+
+@pytest.fixture
+def mixture():
+    """A model with every option away from its default: general position, nuisance, imbalance."""
+    return data.ContextualModel(
+        context=jnp.array([1.5, 0.5, 0.0, -0.5]),
+        regressor=jnp.array([0.3, -1.0, 0.8, 0.2]),
+        num_tokens=10,
+        sparsity=0.3,
+        noise_std=0.7,
+        positive_rate=0.3,
+        nuisance=((0.0, 0.0), (1.5, -0.5), (0.4, 2.0)),
+        nuisance_probs=(0.5, 0.2, 0.3),
+    )

@@ -1,0 +1,295 @@
+"""The sampler has the moments of D1 and the projections of D3, and refuses what makes no sense."""
+
+import dataclasses
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from prompt_attention import data
+
+FACTOR = jnp.array([[1.0, 0.2], [0.0, 0.5], [-0.4, 0.3], [0.6, -1.0]])
+
+
+def settings(mixture):
+    """Models that differ in every option, by name."""
+    return {
+        "core": data.core_model(
+            dim=4, context_norm=2.0, regressor_norm=1.0, num_tokens=10, sparsity=0.2
+        ),
+        "correlated": data.core_model(
+            dim=4,
+            context_norm=2.0,
+            regressor_norm=1.0,
+            num_tokens=5,
+            sparsity=0.6,
+            correlation=-0.7,
+        ),
+        "mixture": mixture,
+        "first": dataclasses.replace(mixture, relevance="first"),
+        "factor": dataclasses.replace(mixture, noise_factor=FACTOR),
+        "rademacher": dataclasses.replace(mixture, noise_law=jax.random.rademacher),
+        "discrete": dataclasses.replace(mixture, noise_std=0.0),
+    }
+
+
+NAMES = ["core", "correlated", "mixture", "first", "factor", "rademacher", "discrete"]
+
+
+def conditional_groups(batch, contextual):
+    """Split a batch into its (label, nuisance) groups."""
+    for label in (-1.0, 1.0):
+        for nuisance in contextual.nuisance:
+            group = (batch.labels == label) & (batch.nuisance == nuisance).all(axis=1)
+            yield label, nuisance, np.asarray(batch.tokens)[group]
+
+
+def assert_within_four_standard_errors(draws, expected):
+    """Two-sided, per entry, from the spread of the draws; exact entries are equal to rounding."""
+    draws = np.asarray(draws, np.float64)
+    standard_error = draws.std(axis=0, ddof=1) / np.sqrt(len(draws))
+    np.testing.assert_array_less(
+        abs(draws.mean(axis=0) - np.asarray(expected)), 4 * standard_error + 2e-6
+    )
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_mean_token_matches_sampler(mixture, name):
+    contextual = settings(mixture)[name]
+    batch = contextual.sample(jax.random.key(1), 40_000)
+    for label, nuisance, tokens in conditional_groups(batch, contextual):
+        expected = contextual.mean_token(label, nuisance)
+        assert_within_four_standard_errors(tokens.mean(axis=1), expected)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_mean_token_covariance_matches_sampler(mixture, name):
+    contextual = settings(mixture)[name]
+    batch = contextual.sample(jax.random.key(2), 40_000)
+    for label, nuisance, tokens in conditional_groups(batch, contextual):
+        centred = tokens.mean(axis=1) - np.asarray(contextual.mean_token(label, nuisance))
+        products = centred[:, :, None] * centred[:, None, :]
+        assert_within_four_standard_errors(products, contextual.mean_token_covariance())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_token_covariance_matches_sampler(mixture, name):
+    contextual = settings(mixture)[name]
+    batch = contextual.sample(jax.random.key(3), 40_000)
+    for label, nuisance, tokens in conditional_groups(batch, contextual):
+        centred = tokens - tokens.mean(axis=1, keepdims=True)
+        covariances = np.einsum("ntd,nte->nde", centred, centred) / contextual.num_tokens
+        expected = contextual.token_covariance(label, nuisance)
+        assert_within_four_standard_errors(covariances, expected)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_labels_and_nuisance_have_their_probabilities(mixture, name):
+    contextual = settings(mixture)[name]
+    batch = contextual.sample(jax.random.key(4), 40_000)
+    assert set(np.unique(batch.labels)) == {-1.0, 1.0}
+    assert_within_four_standard_errors(batch.labels > 0, contextual.positive_rate)
+    for pair, probability in zip(contextual.nuisance, contextual.nuisance_probs, strict=True):
+        assert_within_four_standard_errors((batch.nuisance == pair).all(axis=1), probability)
+
+
+@pytest.mark.parametrize("relevance", ["random", "first"])
+def test_relevant_set(mixture, relevance):
+    contextual = dataclasses.replace(mixture, relevance=relevance)
+    batch = contextual.sample(jax.random.key(5), 20_000)
+    assert (batch.relevant.sum(axis=1) == contextual.num_relevant).all()
+    expected = jax.vmap(contextual.relevant_token)(batch.labels)[:, None]
+    differs = jnp.any(batch.tokens != expected, axis=-1)
+    np.testing.assert_array_equal(differs, ~batch.relevant)
+    if relevance == "first":
+        assert batch.relevant[:, : contextual.num_relevant].all()
+    else:
+        assert_within_four_standard_errors(batch.relevant, np.full(10, contextual.sparsity))
+        pairs = batch.relevant[:, :1] & batch.relevant[:, 1:]
+        assert_within_four_standard_errors(pairs, np.full(9, 3 * 2 / (10 * 9)))
+
+
+@pytest.mark.parametrize("name", ["core", "correlated", "mixture", "first", "factor"])
+@pytest.mark.parametrize("num_directions", [1, 2, 6])
+def test_projections_have_the_law_of_projected_tokens(mixture, name, num_directions):
+    contextual = settings(mixture)[name]
+    directions = jax.random.normal(jax.random.key(6), (num_directions, contextual.dim))
+    small = contextual.project(directions)
+    assert small.dim == num_directions
+    for label, nuisance in [(1.0, (0.0, 0.0)), (-1.0, (1.5, -0.5))]:
+        np.testing.assert_allclose(
+            small.mean_token(label, nuisance),
+            directions @ contextual.mean_token(label, nuisance),
+            atol=1e-5,
+        )
+    np.testing.assert_allclose(
+        small.noise_covariance,
+        directions @ contextual.noise_covariance @ directions.T,
+        atol=1e-4,
+    )
+    full = contextual.sample(jax.random.key(7), 20_000)
+    drawn = contextual.sample_projections(jax.random.key(8), 20_000, directions)
+    for moment in (jnp.tanh, jnp.square, jnp.cos):
+        a = moment(full.tokens @ directions.T).mean(axis=1)
+        b = moment(drawn.tokens).mean(axis=1)
+        assert_within_four_standard_errors(a - b, np.zeros(num_directions))
+
+
+def test_projected_noise_is_fresh_for_every_token(mixture):
+    batch = mixture.sample_projections(jax.random.key(0), 500, jnp.eye(2, 4))
+    noise = np.asarray(batch.tokens)[~np.asarray(batch.relevant)]
+    assert len(np.unique(noise, axis=0)) == len(noise)
+
+
+def test_same_key_same_numbers_and_jit_changes_nothing(mixture, dtype):
+    contextual = dataclasses.replace(mixture, context=mixture.context.astype(dtype))
+    first = contextual.sample(jax.random.key(9), 7)
+    assert first.tokens.dtype == first.labels.dtype == dtype
+    again = contextual.sample(jax.random.key(9), 7)
+    jitted = jax.jit(data.ContextualModel.sample, static_argnums=2)(
+        contextual, jax.random.key(9), 7
+    )
+    other = contextual.sample(jax.random.key(10), 7)
+    jax.tree.map(np.testing.assert_array_equal, first, again)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), first, jitted)
+    assert not np.array_equal(first.tokens, other.tokens)
+
+
+def test_vmap_over_keys_and_over_parameters(mixture):
+    keys = jax.random.split(jax.random.key(11), 3)
+    stacked = jax.vmap(lambda key: mixture.sample(key, 5).tokens)(keys)
+    for key, tokens in zip(keys, stacked, strict=True):
+        np.testing.assert_allclose(tokens, mixture.sample(key, 5).tokens, rtol=1e-6)
+    stds = jnp.array([0.0, 1.0, 2.0])
+
+    def spread(std):
+        return dataclasses.replace(mixture, noise_std=std).noise_covariance[0, 0]
+
+    np.testing.assert_allclose(jax.vmap(spread)(stds), stds**2)
+    np.testing.assert_allclose(jax.grad(spread)(1.5), 3.0)
+
+
+def test_core_model_has_the_norms_and_the_correlation_asked_for():
+    contextual = data.core_model(
+        dim=7,
+        context_norm=3.0,
+        regressor_norm=0.5,
+        correlation=0.25,
+        num_tokens=8,
+        sparsity=0.25,
+        noise_std=2.0,
+    )
+    np.testing.assert_allclose(contextual.context_norm, 3.0, rtol=1e-6)
+    np.testing.assert_allclose(contextual.regressor_norm, 0.5, rtol=1e-6)
+    np.testing.assert_allclose(contextual.correlation, 0.25, rtol=1e-6)
+    assert contextual.dim == 7
+    assert contextual.num_relevant == 2
+
+
+@pytest.mark.parametrize("num_tokens", [2, 3, 49, 110])
+def test_every_fraction_of_the_tokens_is_a_valid_sparsity(num_tokens):
+    for relevant in range(1, num_tokens):
+        contextual = data.ContextualModel(
+            context=jnp.ones(2),
+            regressor=jnp.ones(2),
+            num_tokens=num_tokens,
+            sparsity=relevant / num_tokens,
+        )
+        assert contextual.num_relevant == relevant
+
+
+VALID = {"context": jnp.ones(3), "regressor": jnp.ones(3), "num_tokens": 10, "sparsity": 0.2}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"sparsity": 0.0}, "sparsity must lie in (0, 1), got 0.0"),
+        ({"sparsity": 1.0}, "sparsity must lie in (0, 1), got 1.0"),
+        ({"sparsity": float("nan")}, "sparsity must lie in (0, 1), got nan"),
+        ({"sparsity": 0.25}, "0.25 * 10 = 2.5; the nearest sparsity that fits is 0.2 (2 of 10"),
+        ({"sparsity": 0.01}, "the nearest sparsity that fits is 0.1 (1 of 10 tokens)"),
+        ({"sparsity": 0.99}, "the nearest sparsity that fits is 0.9 (9 of 10 tokens)"),
+        ({"num_tokens": 1}, "num_tokens must be a whole number >= 2, got 1"),
+        ({"context": jnp.ones(2)}, "vectors of the same length, got shapes (2,) and (3,)"),
+        ({"context": jnp.array([1.0, jnp.nan, 0.0])}, "context must be finite, got"),
+        ({"regressor": jnp.array([1.0, jnp.inf, 0.0])}, "regressor must be finite, got"),
+        ({"noise_std": -1.0}, "noise_std must be finite and >= 0, got -1.0"),
+        ({"noise_std": float("inf")}, "noise_std must be finite and >= 0, got inf"),
+        ({"positive_rate": 1.5}, "positive_rate must lie in [0, 1], got 1.5"),
+        ({"nuisance": ((0.0, 1.0), (-0.5, 0.0))}, "dq in nuisance must be >= 0, got -0.5"),
+        ({"nuisance": ((0.0, 1.0, 2.0),)}, "pairs (dq, dw), shape [m, 2] with m >= 1, got shape"),
+        ({"nuisance": ()}, "pairs (dq, dw), shape [m, 2] with m >= 1, got shape (0,)"),
+        ({"nuisance_probs": (0.5,), "nuisance": ((0, 0), (1, 1))}, "one entry for each of the 2"),
+        ({"nuisance_probs": (0.5,)}, "nuisance_probs must be >= 0 and sum to one, got [0.5]"),
+        (
+            {"nuisance_probs": (1.5, -0.5), "nuisance": ((0, 0), (1, 1))},
+            "nuisance_probs must be >= 0 and sum to one, got [ 1.5 -0.5]",
+        ),
+        ({"relevance": "last"}, "relevance must be 'random' or 'first', got 'last'"),
+        ({"noise_factor": jnp.ones((2, 3))}, "noise_factor must have shape [3, k], got (2, 3)"),
+    ],
+)
+def test_bad_input_is_refused_with_its_name(changes, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        data.ContextualModel(**(VALID | changes))
+
+
+CORE = {
+    "dim": 3,
+    "context_norm": 1.0,
+    "regressor_norm": 1.0,
+    "num_tokens": 10,
+    "sparsity": 0.2,
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"correlation": 1.2}, "correlation must lie in [-1, 1], got 1.2"),
+        ({"dim": 1}, "dim must be a whole number >= 2, got 1"),
+        ({"context_norm": -1.0}, "context_norm must be finite and >= 0, got -1.0"),
+        ({"regressor_norm": float("nan")}, "regressor_norm must be finite and >= 0, got nan"),
+    ],
+)
+def test_core_model_refuses_bad_input(changes, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        data.core_model(**(CORE | changes))
+
+
+@pytest.mark.parametrize("num_examples", [0, -3])
+def test_no_examples_is_refused(mixture, num_examples):
+    message = f"num_examples must be a whole number >= 1, got {num_examples}"
+    with pytest.raises(ValueError, match=re.escape(message)):
+        mixture.sample(jax.random.key(0), num_examples)
+
+
+def test_projections_are_refused_where_they_would_not_be_exact(mixture):
+    with pytest.raises(
+        ValueError, match=re.escape("directions must have shape [k, 4], got (2, 3)")
+    ):
+        mixture.sample_projections(jax.random.key(0), 5, jnp.ones((2, 3)))
+    rademacher = dataclasses.replace(mixture, noise_law=jax.random.rademacher)
+    with pytest.raises(ValueError, match="exact for Gaussian noise only"):
+        rademacher.project(jnp.eye(4))
+
+
+@pytest.mark.parametrize(
+    ("assumption", "message"),
+    [
+        ("core", "Result G1 assumes the core dataset (nuisance = (0, 0))"),
+        ("discrete", "Result G1 assumes the discrete dataset (noise_std = 0)"),
+        ("orthogonal", "Result G1 assumes a context orthogonal to the regressor"),
+        ("isotropic", "Result G1 assumes isotropic noise"),
+        ("gaussian", "Result G1 assumes Gaussian noise"),
+    ],
+)
+def test_broken_assumptions_are_named(mixture, assumption, message):
+    core = data.core_model(**CORE, noise_std=0.0)
+    core.assume("Result G1", "core", "discrete", "orthogonal", "isotropic", "gaussian")
+    broken = dataclasses.replace(mixture, noise_factor=FACTOR, noise_law=jax.random.rademacher)
+    with pytest.raises(ValueError, match=re.escape(message)):
+        broken.assume("Result G1", assumption)
