@@ -1,0 +1,39 @@
+"""Drawing for the book: arrays in, marks on the given Axes out; nothing is computed here.
+
+Theory is a line, simulation is dots with error bars. Each chapter's own figures are in the module of
+its name; this one holds the style and what all of them share.
+"""
+
+from importlib import resources
+
+import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
+
+COLORS = {
+    "prompt": "#0072B2",
+    "self": "#D55E00",
+    "linear": "#009E73",
+    "mean": "#CC79A7",
+    "relevant": "#0072B2",
+    "irrelevant": "#E69F00",
+    "theory": "#56B4E9",
+}
+"""Okabe-Ito colours by what they stand for: the four models, the two kinds of token, a limit."""
+
+
+def use_style() -> None:
+    """Switch matplotlib to the book's style file, the one global change that the book makes."""
+    with resources.as_file(resources.files(__name__) / "book.mplstyle") as path:
+        plt.style.use(path)
+
+
+def plot_theory(ax: Axes, x, y, **style) -> Axes:
+    """Draw a formula as a line."""
+    ax.plot(x, y, **style)
+    return ax
+
+
+def plot_simulation(ax: Axes, x, value, standard_error, **style) -> Axes:
+    """Draw Monte Carlo estimates as dots with bars of two standard errors."""
+    ax.errorbar(x, value, yerr=2 * standard_error, fmt="o", **style)
+    return ax
