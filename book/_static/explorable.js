@@ -75,7 +75,7 @@
     constructor(width, height) {
       this.width = width;
       this.height = height;
-      this.margin = { left: 48, right: 14, top: 14, bottom: 42 };
+      this.margin = { left: 58, right: 14, top: 14, bottom: 42 };
       this.marks = [];
     }
 

@@ -2,7 +2,7 @@
 
 from importlib import import_module
 
-SUBMODULES = ("execution", "signatures")
+SUBMODULES = ("execution", "signatures", "mathematics", "figures", "explorable", "claims", "page")
 
 
 def load_no_more_than_asked(app, config):

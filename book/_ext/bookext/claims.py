@@ -176,14 +176,7 @@ def check_places(app, env) -> None:
             problem = f"expected an anchor on the page {claim.page}, got {claim.anchor!r}"
         else:
             continue
-        logger.warning(
-            "claim %s: %s",
-            claim.id,
-            problem,
-            location=str(registry_path(app)),
-            type="book",
-            subtype="claim",
-        )
+        logger.warning("claims.yml: claim %s: %s", claim.id, problem, type="book", subtype="claim")
 
 
 def setup(app) -> dict[str, bool]:

@@ -54,6 +54,7 @@ def use_own_folders(app, config) -> None:
         own = BOOK / folder
         if own.is_dir() and own not in [Path(app.confdir, path).resolve() for path in paths]:
             paths.append(str(own))
+    config.html_favicon = config.html_favicon or str(BOOK / "_static" / "icon.svg")
 
 
 def add_filter(app) -> None:

@@ -5,7 +5,7 @@
   const kit = inNode ? require("../explorable.js") : window.explorable;
   const { format } = kit;
 
-  const NOISE = kit.normals(2024, 200);
+  const NOISE = kit.normals(18, 200);
 
   const formulas = {
     numRelevant: (sparsity, numTokens) =>

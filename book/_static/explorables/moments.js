@@ -82,10 +82,10 @@
           ["measured", "dot", "average of the drawn tokens"],
         ]);
         // The limits follow the nuisance but not the noise drawn, so that sliders do not shake the view.
-        const reach = 2.6 * state.noise;
+        const reach = 3.3 * state.noise;
         const span = (a, b) => [Math.min(a - 0.5, b - reach, -1), Math.max(a + 0.5, b + reach, 1)];
         picture.plane({ x: span(s.r[0], s.u[0]), y: span(s.r[1], s.u[1]), equal: true });
-        picture.axes({ x: "along the context q\u22c6", y: "along the regressor w\u22c6" });
+        picture.axes({ x: "along the context q*", y: "along the regressor w*" });
         picture.points(s.tokens.slice(s.relevant), { class: "irrelevant", r: 3, "fill-opacity": 0.6 });
         picture.line([s.u, s.r], { class: "curve muted", "stroke-dasharray": "4 4" });
         picture.points([s.r], { class: "relevant", r: 7 });
