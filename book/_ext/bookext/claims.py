@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import groupby
+import re
 from pathlib import Path
 
 from docutils import nodes
@@ -17,10 +17,10 @@ from .registry import Claim, RegistryError, load_claims
 logger = logging.getLogger(__name__)
 
 KIND_WORDS = {
-    "identity": "exact identity",
+    "identity": "Exact identity",
     "monte-carlo": "Monte Carlo",
-    "limit": "limit",
-    "empirical": "empirical",
+    "Limit": "limit",
+    "Empirical": "empirical",
 }
 SOURCE_WORDS = {"paper": "the paper", "book": "this book"}
 
@@ -71,40 +71,34 @@ class ClaimsLedger(SphinxDirective):
         self.env.note_dependency(str(registry_path(self.env.app)))
         made: list[nodes.Node] = []
         claims = self.env.app.bookext_claims.values()
-        for page, of_page in groupby(claims, key=lambda claim: claim.page):
+        for page in dict.fromkeys(claim.page for claim in claims):
+            of_page = [claim for claim in claims if claim.page == page]
             made += [nodes.rubric("", "", *self._inline(f"{{doc}}`{page}`")), self._table(of_page)]
         return made
 
-    def _table(self, claims) -> nodes.table:
-        widths = (46, 14, 28, 12)
-        group = nodes.tgroup(cols=len(widths))
-        group += [nodes.colspec(colwidth=width) for width in widths]
-        titles = ("Claim", "Kind", "Computed and checked by", "Whose")
+    def _table(self, claims: list[Claim]) -> nodes.table:
+        group = nodes.tgroup(cols=2)
+        group += [nodes.colspec(colwidth=50), nodes.colspec(colwidth=50)]
+        titles = ("Claim", "Computed and checked by")
         group += nodes.thead("", _row([[nodes.paragraph("", title)] for title in titles]))
         group += nodes.tbody("", *(_row(self._cells(claim)) for claim in claims))
-        return nodes.table("", group, classes=["claims-ledger"])
+        return nodes.table("", group, classes=["claims-ledger", "colwidths-given"])
 
     def _cells(self, claim: Claim) -> list[list[nodes.Node]]:
         link = nodes.strong("", "", ClaimReference("", claim.id, claim=claim.id))
         statement = nodes.paragraph("", "", link, nodes.Text(". "), *self._inline(claim.statement))
-        checks = [
-            _items([_function(path, self.env.docname) for path in claim.functions]),
-            _items([_test(test) for test in claim.tests]),
-        ]
-        says = [statement]
+        source = SOURCE_WORDS.get(claim.source) or f"{{cite:t}}`{claim.source}`"
+        kind = self._inline(f"{KIND_WORDS[claim.kind]}; stated by {source}.")
+        says = [statement, nodes.paragraph("", "", *kind, classes=["claims-kind"])]
+        checks = [_function(path, self.env.docname) for path in claim.functions]
+        checks += [_test(test) for test in claim.tests]
         if claim.twin is not None:
             words = [nodes.emphasis("", "Twin: "), *self._inline(claim.twin.statement)]
             says.append(nodes.paragraph("", "", *words))
             checks.append(
-                _items([nodes.inline("", "", nodes.Text("twin "), _test(claim.twin.test))])
+                nodes.inline("", "", nodes.emphasis("", "Twin: "), _test(claim.twin.test))
             )
-        source = SOURCE_WORDS.get(claim.source) or f"{{cite:t}}`{claim.source}`"
-        return [
-            says,
-            [nodes.paragraph("", KIND_WORDS[claim.kind])],
-            checks,
-            [nodes.paragraph("", "", *self._inline(source))],
-        ]
+        return [says, [_items(checks)]]
 
     def _inline(self, text: str) -> list[nodes.Node]:
         return self.state.inline_text(text, self.lineno)[0]
@@ -121,14 +115,22 @@ def _items(content: list[nodes.Node]) -> nodes.bullet_list:
 
 
 def _function(path: str, docname: str) -> nodes.Node:
-    words = nodes.literal("", path.partition(".")[2])
+    words = _breakable(path.partition(".")[2])
     return addnodes.pending_xref(
         "", words, refdomain="py", reftype="obj", reftarget=path, refexplicit=True, refdoc=docname
     )
 
 
 def _test(node_id: str) -> nodes.Node:
-    return nodes.literal("", node_id.rpartition("/")[2], classes=["claims-test"])
+    return _breakable(node_id.rpartition("/")[2])
+
+
+def _breakable(name: str) -> nodes.literal:
+    """Return a name in which a line may break where its parts meet."""
+    literal = nodes.literal()
+    for part in re.split(r"(?<=[._:])(?=[A-Za-z])", name):
+        literal += [nodes.Text(part), nodes.raw("", "<wbr/>", format="html")]
+    return literal
 
 
 def _anchors(env, page: str) -> dict[str, str]:

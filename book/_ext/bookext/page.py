@@ -57,6 +57,12 @@ def use_own_folders(app, config) -> None:
     config.html_favicon = config.html_favicon or str(BOOK / "_static" / "icon.svg")
 
 
+def drop_second_header(app, config) -> None:
+    """Leave out the theme's top bar, which holds a second search button and nothing else."""
+    for part in ("start", "center", "end", "persistent"):
+        config.html_theme_options.setdefault(f"navbar_{part}", [])
+
+
 def add_filter(app) -> None:
     """Give the layout template the filter that it calls."""
     environment = getattr(getattr(app.builder, "templates", None), "environment", None)
@@ -74,6 +80,7 @@ def setup(app) -> dict[str, bool]:
     """Register the style sheet and the mending."""
     app.add_css_file("book.css", priority=900)
     app.connect("config-inited", use_own_folders)
+    app.connect("config-inited", drop_second_header)
     app.connect("builder-inited", add_filter)
     app.connect("html-page-context", mend_page, priority=900)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
