@@ -1,7 +1,7 @@
 """Drawing for the book: arrays in, marks on the given Axes out; nothing is computed here.
 
-Theory is a line, simulation is dots with error bars. Each chapter's own figures are in the module of
-its name; this one holds the style and what all of them share.
+Theory is a line, simulation is dots with error bars. Each chapter's own figures are in the module
+of its name; this one holds the style and what all of them share.
 """
 
 from importlib import resources

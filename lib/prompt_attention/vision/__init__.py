@@ -1,0 +1,1 @@
+"""Real images as tokens: handwritten digits among patches of photographs."""
