@@ -123,7 +123,12 @@ def _render(translator, node: nodes.Element, tex: str, *, display: bool) -> str:
         return _katex.render(tex, display=display)
     except FormulaError as error:
         logger.warning(
-            "formula %r: %s", node.astext(), error, location=node, type="book", subtype="formula"
+            "formula %r: %s",
+            node.astext().strip(),
+            error,
+            location=node,
+            type="book",
+            subtype="formula",
         )
         return f'<code class="math-error">{translator.encode(node.astext())}</code>'
 

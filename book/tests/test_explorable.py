@@ -1,0 +1,159 @@
+"""The explorables' formulas agree with Python, and their pictures are sound."""
+
+import itertools
+import json
+import math
+import subprocess
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+
+from bookext.explorable import SHARED, STATIC, script_of, static_picture
+from bookext.node import find_node
+
+pytestmark = pytest.mark.skipif(find_node() is None, reason="node is not installed")
+
+NAMES = sorted(path.stem for path in (STATIC / "explorables").glob("*.js"))
+CALL = """
+const module_ = require(process.argv[1]);
+const calls = JSON.parse(require("fs").readFileSync(0, "utf8"));
+const answers = calls.map(([name, ...given]) => {
+  const target = name.split(".").reduce((found, part) => found[part], module_);
+  return target(...given);
+});
+process.stdout.write(JSON.stringify(answers));
+"""
+
+
+def call(script, calls):
+    done = subprocess.run(
+        [find_node(), "-e", CALL, str(script)],
+        input=json.dumps(calls),
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    return json.loads(done.stdout)
+
+
+def test_mean_token():
+    grid = list(
+        itertools.product(
+            np.linspace(0.02, 0.9, 7), (1, -1), np.linspace(0, 3, 9), np.arange(-3, 4)
+        )
+    )
+    calls = [["formulas.meanToken", *map(float, point)] for point in grid]
+    expected = [
+        (z * 2 - (1 - z) * dq * 2, z * y * 1.5 - (1 - z) * dw * y * 1.5) for z, y, dq, dw in grid
+    ]
+    np.testing.assert_allclose(call(script_of("moments"), calls), expected, rtol=0, atol=1e-12)
+
+
+def test_mean_token_deviation_is_that_of_an_average():
+    grid = [
+        (k / T, sigma, T) for T in range(10, 201, 10) for k in (1, T // 2) for sigma in (0, 1, 2)
+    ]
+    calls = [["formulas.meanTokenDeviation", *point] for point in grid]
+    # T - k independent terms of standard deviation sigma / T
+    expected = [math.sqrt(round(T * (1 - z))) * sigma / T for z, sigma, T in grid]
+    np.testing.assert_allclose(call(script_of("moments"), calls), expected, rtol=1e-12)
+
+
+def test_softmax():
+    scores = np.random.default_rng(0).normal(scale=5, size=(50, 20))
+    exact = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
+    calls = [["formulas.softmax", row] for row in scores.tolist()]
+    np.testing.assert_allclose(call(script_of("attention"), calls), exact, rtol=1e-12)
+
+
+def test_softmax_does_not_overflow():
+    assert call(script_of("attention"), [["formulas.softmax", [2000, 0]]]) == [[1, 0]]
+
+
+def test_noiseless_mass():
+    grid = list(
+        itertools.product(np.linspace(0.02, 0.9, 12), np.linspace(0, 6, 13), np.linspace(0, 4, 9))
+    )
+    calls = [["formulas.noiselessMass", *map(float, point)] for point in grid]
+    expected = [z * math.exp(t * Q) / (z * math.exp(t * Q) + 1 - z) for z, t, Q in grid]
+    np.testing.assert_allclose(call(script_of("attention"), calls), expected, rtol=1e-12)
+
+
+def test_drawn_mass_without_noise_is_the_formula():
+    states = [
+        {"prompt": t, "context": 2, "sparsity": 0.1, "noise": 0, "tokens": 50} for t in (0, 1, 3, 6)
+    ]
+    drawn = call(script_of("attention"), [["sample", state] for state in states])
+    for answer, state in zip(drawn, states, strict=True):
+        odds = 9 * math.exp(-2 * state["prompt"])
+        assert answer["mass"] == pytest.approx(1 / (1 + odds), rel=1e-12)
+
+
+@pytest.mark.parametrize("tokens", [10, 50, 200])
+@pytest.mark.parametrize("sparsity", [0.02, 0.5, 0.9])
+def test_both_explorables_count_relevant_tokens_alike(tokens, sparsity):
+    asked = [["formulas.numRelevant", sparsity, tokens]]
+    (moments,) = call(script_of("moments"), asked)
+    (attention,) = call(script_of("attention"), asked)
+    assert moments == attention == min(tokens - 1, max(1, round(sparsity * tokens)))
+
+
+def test_noise_is_standard_normal():
+    (values,) = call(SHARED, [["normals", 5, 10_000]])
+    assert abs(np.mean(values)) < 4 / 100
+    assert abs(np.var(values) - 1) < 4 * math.sqrt(2) / 100
+    assert abs(np.mean(np.power(values, 4)) - 3) < 4 * math.sqrt(96) / 100
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "ticks"),
+    [(0, 1, [0, 0.2, 0.4, 0.6, 0.8, 1]), (-3, 3, [-2, 0, 2]), (0, 51, [0, 20, 40])],
+)
+def test_ticks_are_round_numbers(low, high, ticks):
+    (answer,) = call(SHARED, [["niceTicks", low, high, 5 if high == 1 else 4]])
+    assert answer == pytest.approx(ticks)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_static_picture_is_sound(name):
+    svg, text = static_picture(name, 'tokens "and" <weights>')
+    root = ElementTree.fromstring(svg)
+    assert root.get("aria-label") == 'tokens "and" <weights>'
+    assert len(root) > 20
+    assert text.endswith(".")
+    for word in ("NaN", "undefined", "Infinity"):
+        assert word not in svg + text
+
+
+CORNERS = """
+const kit = require(process.argv[1]);
+const figure = require(process.argv[2]);
+const ends = figure.controls.map(
+  (c) => (c.options ? c.options.map((o) => o.value) : [c.min, c.max]));
+const states = ends.reduce((all, values) => all.flatMap((s) => values.map((v) => [...s, v])), [[]]);
+for (const values of states) {
+  const state = Object.fromEntries(values.map((v, i) => [figure.controls[i].name, v]));
+  for (const width of [280, 720]) {
+    const picture = new kit.Picture(width, width * 0.7);
+    figure.draw(state, picture);
+    const all = picture.markup() + figure.describe(state);
+    if (/NaN|undefined|Infinity/.test(all)) throw new Error(JSON.stringify(state));
+  }
+}
+process.stdout.write(String(states.length));
+"""
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_end_of_a_slider_breaks_the_picture(name):
+    done = subprocess.run(
+        [find_node(), "-e", CORNERS, str(SHARED), str(script_of(name))],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) >= 32

@@ -1,0 +1,82 @@
+import re
+
+import pytest
+
+from bookext.figures import PAGE_COLOUR, is_alt_text, themed_colour, themed_svg
+
+DRAWN = """<?xml version="1.0"?>
+<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"
+ viewBox="0 0 9 9">
+ <metadata>made by a machine</metadata>
+ <defs><style type="text/css">*{stroke-linejoin: round}</style></defs>
+ <g id="figure_1">
+  <g id="patch_1"><path d="M0 0" style="fill: #ffffff"/></g>
+  <g id="axes_1">
+   <g id="patch_2"><path d="M0 0" style="fill: #ffffff"/></g>
+   <g id="line_1"><path d="M0 0" clip-path="url(#p1)" style="fill: none; stroke: #000000"/></g>
+   <g id="legend"><path d="M0 0" style="fill: #ffffff; stroke: #0072b2"/></g>
+   <use xlink:href="#m1" x="3"/>
+  </g>
+ </g>
+ <defs><clipPath id="p1"/><path id="m1"/></defs>
+</svg>"""
+
+
+def test_black_follows_the_text_and_white_the_page():
+    svg = themed_svg(DRAWN, alt="A line", prefix="a")
+    assert "stroke: currentColor" in svg
+    assert "#000000" not in svg
+    assert svg.count(PAGE_COLOUR) == 1  # the legend; backgrounds are transparent
+    assert "#ffffff" not in svg
+    assert "#0072b2" in svg
+
+
+def test_text_without_a_colour_follows_the_page():
+    assert 'fill="currentColor"' in themed_svg(DRAWN, alt="A line", prefix="a").split(">")[0]
+
+
+def test_nothing_in_a_picture_reaches_the_rest_of_the_page():
+    svg = themed_svg(DRAWN, alt="A line", prefix="a")
+    assert "<style" not in svg
+    assert "<metadata" not in svg
+
+
+def test_ids_are_unique_on_the_page_and_still_meet():
+    first, second = (themed_svg(DRAWN, alt="A line", prefix=prefix) for prefix in "ab")
+    ids = [set(re.findall(r'\bid="([^"]+)"', svg)) for svg in (first, second)]
+    assert len(ids[0]) == 2
+    assert not ids[0] & ids[1]
+    assert set(re.findall(r'url\(#([^)]+)\)|href="#([^"]+)"', first)) == {("a-0", ""), ("", "a-1")}
+
+
+def test_a_picture_has_a_role_and_a_name():
+    head = themed_svg(DRAWN, alt='A "line" & more', prefix="a").split(">")[0]
+    assert 'role="img"' in head
+    assert 'aria-label="A &quot;line&quot; &amp; more"' in head
+
+
+@pytest.mark.parametrize(
+    ("colour", "themed"),
+    [
+        ("#000", "currentColor"),
+        ("black", "currentColor"),
+        ("#262626", "currentColor"),
+        ("#808080", "#808080"),
+        ("#fff", PAGE_COLOUR),
+        ("#0072B2", "#0072b2"),
+        ("none", "none"),
+        ("url(#p1)", "url(#p1)"),
+    ],
+)
+def test_colours(colour, themed):
+    assert themed_colour(colour) == themed
+
+
+@pytest.mark.parametrize("alt", [None, "", "  ", "x.svg", "../_images/a.png", "/tmp/a", "a/b/c"])
+def test_no_text_alternative(alt):
+    assert not is_alt_text(alt)
+
+
+@pytest.mark.parametrize("alt", ["A line that rises", "Error and/or loss against n"])
+def test_text_alternative(alt):
+    assert is_alt_text(alt)

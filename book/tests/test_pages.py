@@ -1,0 +1,211 @@
+"""A small book, built with the extension: what its pages hold, and what its faults are called."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bookext.node import find_node
+
+EXT = Path(__file__).parents[1] / "_ext"
+MODULES = ("mathematics", "figures", "explorable", "claims", "page")
+CONF = f"""
+import sys
+sys.path.insert(0, {str(EXT)!r})
+extensions = ["myst_nb", "sphinx_book_theme", "sphinx_proof"]
+extensions += ["bookext." + name for name in {MODULES!r}]
+html_theme = "sphinx_book_theme"
+numfig = True
+myst_enable_extensions = ["dollarmath", "amsmath", "colon_fence"]
+nb_execution_mode = "force"
+"""
+CLAIMS = """
+- id: D1
+  statement: The mean is $m$.
+  page: index
+  anchor: D1
+  functions: [json.loads]
+  tests: ["lib/tests/test_data.py::test_mean"]
+  kind: monte-carlo
+  source: book
+"""
+INDEX = r"""---
+file_format: mystnb
+kernelspec: {name: python3, display_name: Python 3}
+---
+# A small book
+
+```{toctree}
+other
+```
+
+Inline $\norm{x}$, see {eq}`one`, {numref}`fig-attention` and {claim}`D1`.
+
+$$ \E[x] = m $$ (one)
+
+\begin{align}
+a &= b
+\end{align}
+
+:::{prf:theorem} Moments
+:label: D1
+The mean is $m$.
+:::
+
+```{code-cell} python
+---
+mystnb:
+  image: {alt: A black line}
+---
+from IPython.display import SVG
+SVG('<svg xmlns="http://www.w3.org/2000/svg"><path id="a" d="M0 0" stroke="#000000"/></svg>')
+```
+
+:::{explorable} attention
+:alt: Weights of fifty tokens
+:name: fig-attention
+Weights, with $\zeta$ and {claim}`D1`.
+:::
+"""
+OTHER = r"""# Other
+
+```{claims-ledger}
+```
+
+```{eval-rst}
+.. py:function:: json.loads(text)
+```
+"""
+FAULTS = {
+    r"Text with $\frac{1}$.": r"index.md:3: WARNING: formula '\\frac{1}': KaTeX parse error",
+    "Text.\n\n$$ \\nosuch $$": "index.md:5: WARNING: formula '\\\\nosuch': KaTeX parse error",
+    "See {claim}`D9`.": "index.md:3: WARNING: claim 'D9': expected an ID that claims.yml has",
+    "![](picture.png)": "index.md:3: WARNING: image picture.png: expected a text alternative",
+    "![picture.png](picture.png)": "expected a text alternative that says what it shows",
+    ":::{explorable} nothing\n:alt: Words\nCaption\n:::": "expected one of attention",
+    ":::{explorable} attention\nCaption\n:::": "expected :alt: to say what it shows",
+    ":::{explorable} attention\n:alt: Words\n:::": "expected a caption",
+    "No box.": "claims.yml: claim D1: expected an anchor on the page index, got 'D1'",
+}
+
+
+def build(folder, pages, **environment):
+    source = folder / "source"
+    source.mkdir()
+    for name, text in {"conf.py": CONF, "claims.yml": CLAIMS, **pages}.items():
+        (source / name).write_text(text, "utf-8")
+    (source / "picture.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "sphinx",
+            "-n",
+            "-q",
+            "-b",
+            "html",
+            str(source),
+            str(folder / "out"),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+        env={**os.environ, **environment},
+    )
+    assert done.returncode == 0, done.stderr
+    return folder / "out", re.sub(r"\x1b\[\d+(;\d+)*m", "", done.stderr)
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    return build(tmp_path_factory.mktemp("book"), {"index.md": INDEX, "other.md": OTHER})
+
+
+@pytest.fixture(scope="module")
+def index(built):
+    return (built[0] / "index.html").read_text("utf-8")
+
+
+@pytest.fixture(scope="module")
+def other(built):
+    return (built[0] / "other.html").read_text("utf-8")
+
+
+def test_a_sound_book_gives_no_warning(built):
+    assert "WARNING:" not in built[1]
+
+
+@pytest.mark.skipif(find_node() is None, reason="node is not installed")
+def test_formulas_are_in_the_page_and_need_no_script(index):
+    assert index.count("<math") >= 5
+    assert "MathJax" not in index
+    assert "katex.min.js" not in index
+    assert "katex.min.css" in index
+
+
+@pytest.mark.skipif(find_node() is None, reason="node is not installed")
+def test_equations_keep_their_numbers_and_links_and_take_the_focus(index):
+    assert '<a class="headerlink" href="#equation-one"' in index
+    assert index.count('<span class="eqno">') == 2
+    assert index.count('class="math-scroll" tabindex="0"') == 2
+    assert "eqn-num" not in index
+
+
+def test_drawn_figures_are_inlined(index):
+    assert 'aria-label="A black line"' in index
+    assert 'stroke="currentColor"' in index
+
+
+def test_nothing_is_fetched_from_another_host(index, other):
+    for page in (index, other):
+        fetched = re.findall(r'<(?:script|img|link)\b[^>]*(?:src|href)="(?:https?:)?//[^"]*"', page)
+        assert fetched == []
+        assert "fontawesome.js" not in page
+
+
+def test_only_a_page_with_an_explorable_loads_its_scripts(index, other):
+    scripts = re.findall(r'<script defer="defer" src="_static/([\w/]*explorable[\w/.]*)', index)
+    assert scripts == ["explorable.js", "explorables/attention.js"]
+    assert "explorable.js" not in other
+
+
+@pytest.mark.skipif(find_node() is None, reason="node is not installed")
+def test_an_explorable_has_a_picture_without_its_script(index):
+    stage = index.partition('data-explorable="attention"')[2].partition("</figure>")[0]
+    assert 'role="img" aria-label="Weights of fifty tokens"' in stage
+    assert "of 50 tokens are relevant" in stage
+    assert '<span class="caption-number">Fig. 1 </span>' in stage
+
+
+def test_claims_are_links(index, other):
+    assert 'href="#D1"' in index
+    assert 'href="index.html#D1"' in other
+    assert 'href="#json.loads"' in other
+    assert "test_data.py::test_mean" in re.sub("<[^>]*>", "", other)
+
+
+def test_search_button_says_what_it_shows(index):
+    button = re.search(r"<button[^>]*search-button-field[^>]*>", index)[0]
+    assert "aria-label" not in button
+
+
+@pytest.mark.skipif(find_node() is None, reason="node is not installed")
+@pytest.mark.parametrize(("text", "warning"), FAULTS.items())
+def test_a_fault_is_a_warning_that_says_where(tmp_path, text, warning):
+    _, said = build(tmp_path, {"index.md": f"# Title\n\n{text}\n"})
+    assert warning in said
+
+
+def test_without_node_mathjax_takes_over(tmp_path):
+    text = "# Title\n\n(D1)=\nText $\\norm{x}$.\n\n"
+    text += ":::{explorable} attention\n:alt: Fifty weights\nOne.\n:::\n"
+    out, said = build(tmp_path, {"index.md": text}, PATH="")
+    page = (out / "index.html").read_text("utf-8")
+    assert "WARNING:" not in said
+    assert "mathjax" in page
+    assert '"norm": [' in page
+    assert '<p class="explorable-says">Fifty weights</p>' in page
