@@ -31,12 +31,15 @@ python-is-new:
 	  echo "error: Python 3.11 or newer is needed, $(PYTHON) is $$($(PYTHON) -V 2>&1);" >&2; \
 	  echo "name another one: make PYTHON=python3.12 ..." >&2; exit 1; }
 
-# From an empty environment each time, so that nothing outside the lock is ever in it.
-$(LOCKED): requirements.lock | python-is-new
-	@echo "[.venv] installing requirements.lock; the first time this takes some minutes"
-	$(PYTHON) -m venv --clear $(VENV)
-	$(BIN)/python -m pip install --disable-pip-version-check --require-hashes -r requirements.lock
-	@touch $@
+# The stamp is a copy of the lock that was installed: contents count, not dates. Each time from an
+# empty environment, so that nothing outside the lock is ever in it.
+$(LOCKED): FORCE | python-is-new
+	@cmp -s requirements.lock $@ || { set -e; \
+	  echo "[.venv] installing requirements.lock, which takes some minutes"; \
+	  cp requirements.lock .venv-requested; \
+	  $(PYTHON) -m venv --clear $(VENV); \
+	  $(BIN)/python -m pip install --disable-pip-version-check --require-hashes -r .venv-requested; \
+	  mv .venv-requested $@; }
 
 $(INSTALLED): $(LOCKED) lib/pyproject.toml
 	$(BIN)/python -m pip install --disable-pip-version-check --no-deps --no-build-isolation -e ./lib
@@ -94,4 +97,4 @@ clean: ## delete the built book and what its chapters computed
 	rm -rf _build
 
 distclean: clean ## delete the environments too
-	rm -rf .venv .venv-lock
+	rm -rf .venv .venv-lock .venv-requested

@@ -61,6 +61,12 @@ def test_docstrings_are_plain_text(written, markup):
     assert lines == [markup]
 
 
+def test_a_colon_does_not_make_a_type_of_a_property():
+    lines = ["rho: the correlation"]
+    signatures.as_plain_text(None, "property", "prompt_attention.data.f", None, None, lines)
+    assert lines == ["", "rho: the correlation"]
+
+
 def test_comments_beside_fields_describe_them():
     lines = []
     signatures.describe_fields(None, "class", "Batch", data.Batch, None, lines)

@@ -163,6 +163,8 @@ def as_plain_text(app, what, name, obj, options, lines):
             pieces[::2] = [escaped(text) for text in pieces[::2]]
             pieces[1::2] = [f"``{code}``" for code in pieces[1::2]]
             lines[number] = "".join(pieces)
+    if what in ("attribute", "data", "property"):
+        lines.insert(0, "")  # or napoleon takes what stands before a colon for a type
 
 
 def setup(app):
