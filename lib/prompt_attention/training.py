@@ -26,6 +26,7 @@ def descend(
     optimizer: optax.GradientTransformation,
     inputs: PyTree,
     record: Callable[[PyTree], Any] = lambda params: None,
+    has_aux: bool = False,
 ) -> tuple[Descent, tuple[Float[Array, " steps"], PyTree]]:
     """Take one step for each input, `params <- params + update(grad loss(params, input))`.
 
@@ -38,14 +39,16 @@ def descend(
         inputs: a pytree whose leaves have the steps as their leading axis: a key, a batch, or a
             step number for each step.
         record: what to keep of the parameters before each step.
+        has_aux: whether `loss` returns a pair (value, kept), as in `jax.value_and_grad`; `kept`
+            then takes the place of the record and costs no second pass over the input.
 
     Returns:
         The state after the last step, and the losses and records before each step.
     """
 
     def step(descent, step_input):
-        value, gradient = jax.value_and_grad(loss)(descent.params, step_input)
-        kept = record(descent.params)
+        answer, gradient = jax.value_and_grad(loss, has_aux=has_aux)(descent.params, step_input)
+        value, kept = answer if has_aux else (answer, record(descent.params))
         updates, state = optimizer.update(gradient, descent.optimizer_state, descent.params)
         return Descent(optax.apply_updates(descent.params, updates), state), (value, kept)
 

@@ -41,6 +41,26 @@ def test_two_halves_are_the_whole():
     jax.tree.map(np.testing.assert_array_equal, end, whole)
 
 
+def test_what_the_loss_keeps_takes_the_place_of_the_record():
+    """The same steps, with the parameters kept by the loss itself."""
+    optimizer = optax.adam(0.1)
+    inputs = jax.random.normal(jax.random.key(0), (20, 3))
+    start = training.start(jnp.ones(3), optimizer)
+    end, (losses, path) = training.descend(
+        quadratic, start, optimizer, inputs, record=lambda params: params
+    )
+    end_aux, (losses_aux, path_aux) = training.descend(
+        lambda params, target: (quadratic(params, target), params),
+        start,
+        optimizer,
+        inputs,
+        has_aux=True,
+    )
+    np.testing.assert_array_equal(path, path_aux)
+    np.testing.assert_array_equal(losses, losses_aux)
+    jax.tree.map(np.testing.assert_array_equal, end, end_aux)
+
+
 def test_models_are_parameters_and_starts_vmap(mixture):
     """A batch of prompt-attention models descends side by side on one example."""
     tokens = mixture.sample(jax.random.key(0), 1).tokens[0]
