@@ -287,8 +287,8 @@ class ContextualModel:
 
         Args:
             result: the name that the message gives, such as "Result G1".
-            *assumptions: names out of "core", "discrete", "orthogonal", "isotropic", "gaussian". A
-                traced value is not checked.
+            *assumptions: names out of "core", "discrete", "orthogonal", "isotropic", "gaussian",
+                "symmetric". A traced value is not checked.
         """
         holds = {
             "core": not _is_concrete(self.nuisance) or not self.nuisance.any(),
@@ -296,6 +296,7 @@ class ContextualModel:
             "orthogonal": not _is_concrete(self.context) or not abs(self.correlation) > 1e-5,
             "isotropic": self.noise_factor is None,
             "gaussian": self.noise_law is jax.random.normal,
+            "symmetric": not _is_concrete(self.positive_rate) or self.positive_rate == 0.5,
         }
         for name in assumptions:
             if not holds[name]:
@@ -308,6 +309,7 @@ _ASSUMPTIONS = {
     "orthogonal": "a context orthogonal to the regressor (correlation = 0)",
     "isotropic": "isotropic noise (noise_factor = None)",
     "gaussian": "Gaussian noise (noise_law = jax.random.normal)",
+    "symmetric": "labels of equal chance (positive_rate = 0.5)",
 }
 _TRACED = (
     "context",

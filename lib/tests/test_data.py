@@ -285,11 +285,13 @@ def test_projections_are_refused_where_they_would_not_be_exact(mixture):
         ("orthogonal", "Result G1 assumes a context orthogonal to the regressor"),
         ("isotropic", "Result G1 assumes isotropic noise"),
         ("gaussian", "Result G1 assumes Gaussian noise"),
+        ("symmetric", "Result G1 assumes labels of equal chance (positive_rate = 0.5)"),
     ],
 )
 def test_broken_assumptions_are_named(mixture, assumption, message):
     core = data.core_model(**CORE, noise_std=0.0)
     core.assume("Result G1", "core", "discrete", "orthogonal", "isotropic", "gaussian")
+    core.assume("Result G1", "symmetric")
     broken = dataclasses.replace(mixture, noise_factor=FACTOR, noise_law=jax.random.rademacher)
     with pytest.raises(ValueError, match=re.escape(message)):
         broken.assume("Result G1", assumption)
