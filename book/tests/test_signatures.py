@@ -22,7 +22,7 @@ def test_types_are_as_written():
 def test_classes_of_the_package_have_their_full_name():
     text, returned = shown(risk.error_rate)
     assert "batch: prompt_attention.data.Batch" in text
-    assert returned == "prompt_attention.risk.Estimate"
+    assert returned == "prompt_attention.data.Estimate"
 
 
 def test_a_named_tuple_shows_its_fields():

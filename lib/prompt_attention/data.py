@@ -31,6 +31,19 @@ class Batch(NamedTuple):
     nuisance: Float[Array, "n 2"]  # the (dq, dw) of each example
 
 
+class Estimate(NamedTuple):
+    """A Monte Carlo mean, or an array of them."""
+
+    value: Float[Array, "*grid"]
+    standard_error: Float[Array, "*grid"]  # sample standard deviation / sqrt(n); nan for n = 1
+
+    @classmethod
+    def of(cls, draws: Float[Array, " n"]) -> "Estimate":
+        """The mean of independent draws."""
+        n = draws.shape[0]
+        return cls(draws.mean(), draws.std(ddof=1) / jnp.sqrt(n))
+
+
 @jax.tree_util.register_pytree_node_class
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class ContextualModel:
@@ -355,6 +368,14 @@ def core_model(
         sparsity=sparsity,
         noise_std=noise_std,
     )
+
+
+def student_t8(key: PRNGKeyArray, shape: tuple[int, ...], dtype: Any) -> Array:
+    """A noise law with heavy tails: Student's t with 8 degrees of freedom, scaled to variance 1.
+
+    Its moments below the eighth are finite; its exponential moments are not.
+    """
+    return jnp.sqrt(jnp.asarray(6 / 8, dtype)) * jax.random.t(key, 8, shape, dtype)
 
 
 def _is_concrete(value: Any) -> bool:

@@ -1,27 +1,12 @@
 """Losses and errors of a model, with standard errors."""
 
-from typing import NamedTuple
-
 import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from prompt_attention import models
-from prompt_attention.data import Batch, ContextualModel
-
-
-class Estimate(NamedTuple):
-    """A Monte Carlo mean."""
-
-    value: Float[Array, ""]
-    standard_error: Float[Array, ""]  # sample standard deviation / sqrt(n); nan for n = 1
-
-    @classmethod
-    def of(cls, draws: Float[Array, " n"]) -> "Estimate":
-        """The mean of independent draws."""
-        n = draws.shape[0]
-        return cls(draws.mean(), draws.std(ddof=1) / jnp.sqrt(n))
+from prompt_attention.data import Batch, ContextualModel, Estimate
 
 
 def outputs(model: nnx.Module, tokens: Float[Array, "n T d"]) -> Float[Array, " n"]:

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy import stats
 
 from prompt_attention import data
 
@@ -258,6 +259,15 @@ CORE = {
 def test_core_model_refuses_bad_input(changes, message):
     with pytest.raises(ValueError, match=re.escape(message)):
         data.core_model(**(CORE | changes))
+
+
+def test_student_noise_has_variance_one_and_heavy_tails(dtype):
+    draws = data.student_t8(jax.random.key(0), (200, 1000, 5), dtype)
+    assert draws.dtype == dtype
+    assert_within_four_standard_errors(draws.ravel(), 0)
+    assert_within_four_standard_errors(draws.ravel() ** 2, 1)
+    # the share beyond 5, from the t distribution's tail at 5 / sqrt(3/4); normal noise has 6e-7
+    assert_within_four_standard_errors(abs(draws.ravel()) > 5, 2 * stats.t.sf(5 / 0.75**0.5, 8))
 
 
 @pytest.mark.parametrize("num_examples", [0, -3])
