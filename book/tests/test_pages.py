@@ -188,6 +188,11 @@ def test_claims_are_links(index, other):
     assert "test_data.py::test_mean" in re.sub("<[^>]*>", "", other)
 
 
+def test_colour_scheme_is_known_before_the_page_is_drawn(index):
+    assert 'localStorage.getItem("mode") || "auto"' in index
+    assert 'getItem("theme") || (matchMedia(' in index
+
+
 def test_search_button_says_what_it_shows(index):
     button = re.search(r"<button[^>]*search-button-field[^>]*>", index)[0]
     assert "aria-label" not in button

@@ -124,6 +124,13 @@ def themed_svg(source: str, *, alt: str, prefix: str) -> str:
     return ElementTree.tostring(root, encoding="unicode")
 
 
+def _nearest_with_line(node: nodes.Node) -> nodes.Node:
+    """Return the node or the nearest around it that knows its line in the source."""
+    while not node.line and node.parent is not None:
+        node = node.parent
+    return node
+
+
 class InlineFigures(SphinxPostTransform):
     """Check every image's text alternative; inline the SVG files that cells drew."""
 
@@ -141,7 +148,7 @@ class InlineFigures(SphinxPostTransform):
                     "(code cell: mystnb, image, alt)",
                     Path(image["uri"]).name,
                     alt,
-                    location=image,
+                    location=_nearest_with_line(image),
                     type="book",
                     subtype="alt",
                 )

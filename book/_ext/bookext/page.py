@@ -14,9 +14,12 @@ BOOK = Path(__file__).parents[2]
 _ICON_SCRIPT = re.compile(r"\s*<(?:script|link)\b[^>]*fontawesome\.js[^>]*>(?:</script>)?")
 
 
+_SYSTEM_THEME = '(matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light")'
+
 _MENDED = (
-    # A list's children must be list items; the theme's role for references is deprecated.
-    (re.compile(r' role="doc-biblio(?:entry|ref)"'), ""),
+    # The children of a list must be list items.
+    (re.compile(r' role="doc-biblioentry"'), ' role="listitem"'),
+    (re.compile(r'<div class="citation" id'), '<div class="citation" role="listitem" id'),
     # The same id on every theorem of a page.
     (re.compile(r' id="(?:proof|exercise|solution)-content"'), ""),
     # A summary's name must hold the words that it shows, and must not hold a paragraph.
@@ -40,9 +43,14 @@ def mend(body: str) -> str:
     return body
 
 
-def without_icon_script(html: str) -> str:
-    """Return a part of the page's head without the theme's icon script."""
-    return _ICON_SCRIPT.sub("", str(html))
+def mend_head(html: str) -> str:
+    """Return a part of the page's head without the icon script, and with a first colour scheme.
+
+    Without one, the theme complains in the console and a dark page flashes white.
+    """
+    html = html.replace('getItem("mode") || ""', 'getItem("mode") || "auto"')
+    html = html.replace('getItem("theme") || ""', f'getItem("theme") || {_SYSTEM_THEME}')
+    return _ICON_SCRIPT.sub("", html)
 
 
 def use_own_folders(app, config) -> None:
@@ -67,7 +75,7 @@ def add_filter(app) -> None:
     """Give the layout template the filter that it calls."""
     environment = getattr(getattr(app.builder, "templates", None), "environment", None)
     if environment is not None:
-        environment.filters["without_icon_script"] = without_icon_script
+        environment.filters["mend_head"] = mend_head
 
 
 def mend_page(app, pagename, templatename, context, doctree) -> None:
