@@ -370,6 +370,15 @@ def core_model(
     )
 
 
+def shared_noise(key: PRNGKeyArray, shape: tuple[int, int, int], dtype: Any) -> Array:
+    """A noise law [n T d] that gives all tokens of an example the same normal vector.
+
+    It breaks the independence between tokens that D1 needs.
+    """
+    n, _, d = shape
+    return jnp.broadcast_to(jax.random.normal(key, (n, 1, d), dtype), shape)
+
+
 def student_t8(key: PRNGKeyArray, shape: tuple[int, ...], dtype: Any) -> Array:
     """A noise law with heavy tails: Student's t with 8 degrees of freedom, scaled to variance 1.
 

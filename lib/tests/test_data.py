@@ -75,6 +75,19 @@ def test_mean_token_covariance_matches_sampler(mixture, name):
         assert_within_four_standard_errors(products, contextual.mean_token_covariance())
 
 
+def test_shared_noise_breaks_the_covariance_of_the_mean_token(mixture):
+    """The twin of D1: with one noise vector for all tokens the variance is (1 - zeta)^2 sigma^2."""
+    contextual = dataclasses.replace(mixture, noise_law=data.shared_noise)
+    batch = contextual.sample(jax.random.key(2), 40_000)
+    expected = (1 - contextual.sparsity) ** 2 * contextual.noise_covariance
+    for label, nuisance, tokens in conditional_groups(batch, contextual):
+        centred = tokens.mean(axis=1) - np.asarray(contextual.mean_token(label, nuisance))
+        products = centred[:, :, None] * centred[:, None, :]
+        assert_within_four_standard_errors(products, expected)
+        with pytest.raises(AssertionError):
+            assert_within_four_standard_errors(products, contextual.mean_token_covariance())
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_token_covariance_matches_sampler(mixture, name):
     contextual = settings(mixture)[name]

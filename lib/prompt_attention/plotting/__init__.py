@@ -9,16 +9,16 @@ from importlib import resources
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 
+# Okabe-Ito colours by what they stand for: the four models, the two kinds of token, a limit.
 COLORS = {
     "prompt": "#0072B2",
     "self": "#D55E00",
     "linear": "#009E73",
     "mean": "#CC79A7",
-    "relevant": "#0072B2",
-    "irrelevant": "#E69F00",
+    "relevant": "#E69F00",
+    "irrelevant": "#0072B2",
     "theory": "#56B4E9",
 }
-"""Okabe-Ito colours by what they stand for: the four models, the two kinds of token, a limit."""
 
 
 def use_style() -> None:

@@ -28,7 +28,7 @@ def plot_canvas(ax: Axes, tokens, *, columns: int, framed=None, weights=None) ->
     for index in np.flatnonzero(framed) if framed is not None else ():
         row, column = divmod(int(index), columns)
         corner = (column * side - 0.5, row * side - 0.5)
-        frame = Rectangle(corner, side, side, fill=False, color=COLORS["irrelevant"], linewidth=2.5)
+        frame = Rectangle(corner, side, side, fill=False, color=COLORS["relevant"], linewidth=2.5)
         ax.add_patch(frame)
     ax.set_axis_off()
     return ax
