@@ -4,6 +4,7 @@ import functools
 from types import SimpleNamespace
 
 import pytest
+from sphinx.ext.napoleon import GoogleDocstring
 
 from bookext import signatures
 from prompt_attention import data, models, risk
@@ -61,10 +62,15 @@ def test_docstrings_are_plain_text(written, markup):
     assert lines == [markup]
 
 
+def napoleon(lines):
+    return GoogleDocstring(lines, what="property").lines()
+
+
 def test_a_colon_does_not_make_a_type_of_a_property():
     lines = ["rho: the correlation"]
     signatures.as_plain_text(None, "property", "prompt_attention.data.f", None, None, lines)
-    assert lines == ["", "rho: the correlation"]
+    assert lines == ["\\ ", "rho: the correlation"]
+    assert not any(":type:" in line for line in napoleon(lines))
 
 
 def test_comments_beside_fields_describe_them():

@@ -164,7 +164,8 @@ def as_plain_text(app, what, name, obj, options, lines):
             pieces[1::2] = [f"``{code}``" for code in pieces[1::2]]
             lines[number] = "".join(pieces)
     if what in ("attribute", "data", "property"):
-        lines.insert(0, "")  # or napoleon takes what stands before a colon for a type
+        # Nothing to see, but without it napoleon takes what stands before a colon for a type.
+        lines.insert(0, "\\ ")
 
 
 def setup(app):
