@@ -304,9 +304,9 @@ class ContextualModel:
                 "symmetric". A traced value is not checked.
         """
         holds = {
-            "core": not _is_concrete(self.nuisance) or not self.nuisance.any(),
+            "core": not _is_concrete(self.nuisance) or not np.any(self.nuisance),
             "discrete": not _is_concrete(self.noise_std) or self.noise_std == 0,
-            "orthogonal": not _is_concrete(self.context) or not abs(self.correlation) > 1e-5,
+            "orthogonal": _orthogonal(self.context, self.regressor),
             "isotropic": self.noise_factor is None,
             "gaussian": self.noise_law is jax.random.normal,
             "symmetric": not _is_concrete(self.positive_rate) or self.positive_rate == 0.5,
@@ -389,6 +389,14 @@ def student_t8(key: PRNGKeyArray, shape: tuple[int, ...], dtype: Any) -> Array:
 
 def _is_concrete(value: Any) -> bool:
     return not isinstance(value, jax.core.Tracer)
+
+
+def _orthogonal(context, regressor):
+    """Whether the vectors are orthogonal, or traced: in numpy, which tracing leaves alone."""
+    if not (_is_concrete(context) and _is_concrete(regressor)):
+        return True
+    q, w = np.asarray(context), np.asarray(regressor)
+    return not abs(q @ w) > 1e-5 * np.linalg.norm(q) * np.linalg.norm(w)
 
 
 def _check_sparsity(sparsity, num_tokens):

@@ -318,3 +318,19 @@ def test_broken_assumptions_are_named(mixture, assumption, message):
     broken = dataclasses.replace(mixture, noise_factor=FACTOR, noise_law=jax.random.rademacher)
     with pytest.raises(ValueError, match=re.escape(message)):
         broken.assume("Result G1", assumption)
+
+
+def test_assumptions_are_checked_within_a_traced_function_too():
+    """A model that a jitted function closes over is concrete, and is checked; an argument is not."""
+    names = ("core", "discrete", "orthogonal", "isotropic", "gaussian", "symmetric")
+    good = data.core_model(**CORE, noise_std=0.0)
+    bad = data.core_model(**CORE, noise_std=0.0, correlation=0.5)
+
+    def checked(model, x):
+        model.assume("Result G1", *names)
+        return x
+
+    assert jax.jit(lambda x: checked(good, x))(1.0) == 1
+    assert jax.jit(checked)(bad, 1.0) == 1
+    with pytest.raises(ValueError, match="orthogonal to the regressor"):
+        jax.jit(lambda x: checked(bad, x))(1.0)
