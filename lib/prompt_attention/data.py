@@ -304,7 +304,7 @@ class ContextualModel:
                 "symmetric". A traced value is not checked.
         """
         holds = {
-            "core": not _is_concrete(self.nuisance) or not np.any(self.nuisance),
+            "core": not _is_concrete(self.nuisance) or not np.asarray(self.nuisance).any(),
             "discrete": not _is_concrete(self.noise_std) or self.noise_std == 0,
             "orthogonal": _orthogonal(self.context, self.regressor),
             "isotropic": self.noise_factor is None,

@@ -321,7 +321,7 @@ def test_broken_assumptions_are_named(mixture, assumption, message):
 
 
 def test_assumptions_are_checked_within_a_traced_function_too():
-    """A model that a jitted function closes over is concrete, and is checked; an argument is not."""
+    """What a jitted function closes over is concrete and is checked; an argument is not."""
     names = ("core", "discrete", "orthogonal", "isotropic", "gaussian", "symmetric")
     good = data.core_model(**CORE, noise_std=0.0)
     bad = data.core_model(**CORE, noise_std=0.0, correlation=0.5)
