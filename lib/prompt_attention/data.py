@@ -145,12 +145,10 @@ class ContextualModel:
         if _is_concrete(rate) and not (0 <= rate <= 1):
             raise ValueError(f"positive_rate must lie in [0, 1], got {rate}")
         probs = self.nuisance_probs
-        if _is_concrete(probs) and not (min(probs) >= 0 and abs(sum(probs) - 1) < 1e-5):
+        if _is_concrete(probs) and not _is_distribution(np.asarray(probs)):
             raise ValueError(f"nuisance_probs must be >= 0 and sum to one, got {probs}")
-        if _is_concrete(self.nuisance) and not min(self.nuisance[:, 0]) >= 0:
-            raise ValueError(
-                f"the context strength dq in nuisance must be >= 0, got {min(self.nuisance[:, 0])}"
-            )
+        if _is_concrete(self.nuisance) and (lowest := np.asarray(self.nuisance)[:, 0].min()) < 0:
+            raise ValueError(f"the context strength dq in nuisance must be >= 0, got {lowest}")
 
     def tree_flatten(self):
         """Split into traced children and static fields."""
@@ -397,6 +395,10 @@ def _orthogonal(context, regressor):
         return True
     q, w = np.asarray(context), np.asarray(regressor)
     return not abs(q @ w) > 1e-5 * np.linalg.norm(q) * np.linalg.norm(w)
+
+
+def _is_distribution(probs):
+    return probs.min() >= 0 and abs(probs.sum() - 1) < 1e-5
 
 
 def _check_sparsity(sparsity, num_tokens):

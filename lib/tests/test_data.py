@@ -185,6 +185,18 @@ def test_vmap_over_keys_and_over_parameters(mixture):
     np.testing.assert_allclose(jax.grad(spread)(1.5), 3.0)
 
 
+def test_a_model_may_be_made_and_checked_inside_jit(mixture):
+    """What is known while tracing is checked, what is traced is not."""
+
+    @jax.jit
+    def mean(context):
+        return dataclasses.replace(mixture, context=context).mean_token(1.0, (0.0, 0.0))
+
+    np.testing.assert_allclose(mean(mixture.context), mixture.mean_token(1.0, (0.0, 0.0)))
+    with pytest.raises(ValueError, match="positive_rate must lie in"):
+        jax.jit(lambda c: dataclasses.replace(mixture, context=c, positive_rate=2.0))(jnp.ones(4))
+
+
 def test_core_model_has_the_norms_and_the_correlation_asked_for():
     contextual = data.core_model(
         dim=7,

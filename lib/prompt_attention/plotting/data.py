@@ -51,6 +51,6 @@ def plot_plane(ax: Axes, points, relevant, labels) -> Axes:
     }
     for label, (chosen, marker, color, alpha) in kinds.items():
         ax.scatter(*points[chosen].T, marker=marker, color=color, alpha=alpha, s=28, label=label)
-    ax.set_xlabel("coordinate along the context $q_\\star$")
-    ax.set_ylabel("coordinate along the regressor $w_\\star$")
+    ax.set_xlabel("coordinate along the context $q^*$")
+    ax.set_ylabel("coordinate along the regressor $w^*$")
     return ax
