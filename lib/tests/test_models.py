@@ -94,6 +94,19 @@ def test_layer_is_the_row_of_a_transformer_head():
     np.testing.assert_allclose(layer(jnp.asarray(X)), total, rtol=1e-5)
 
 
+def test_a_prompt_row_among_the_tokens_keeps_a_share_for_itself(float64):
+    """The twin of D2: the row as a key of its own mixes a constant in, by the share formula."""
+    layer = models.PromptTunedLayer(5, head_dim=3, num_prompts=1, rngs=nnx.Rngs(5))
+    (pair,) = layer.as_prompt_attention()
+    p, q, w = (v[...] for v in (layer.prompt, pair.prompt, pair.head))
+    X = jax.random.normal(jax.random.key(6), (6, 5))
+    among = pair(jnp.concatenate([X, p]))
+    own = np.exp(p[0] @ q)
+    share = own / (own + np.exp(X @ q).sum())
+    assert abs(among - layer(X)) > 1e-3
+    np.testing.assert_allclose(among, (1 - share) * layer(X) + share * (p[0] @ w), rtol=1e-6)
+
+
 def test_frozen_weights_get_no_gradient():
     layer = models.PromptTunedLayer(5, head_dim=3, num_prompts=2, rngs=nnx.Rngs(3))
     tokens = jax.random.normal(jax.random.key(4), (6, 5))

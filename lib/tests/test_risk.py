@@ -1,5 +1,7 @@
 """Losses, error rates with their standard errors, and the projected error of D3."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -53,6 +55,19 @@ def test_projected_error_agrees_with_full_tokens(mixture, kind, seed):
     assert 0.01 < full.value < 0.99
     standard_error = jnp.hypot(full.standard_error, projected.standard_error)
     assert abs(full.value - projected.value) < 4 * standard_error
+
+
+def test_projected_error_is_wrong_for_noise_of_signs():
+    """The twin of D3: same mean and covariance, but the score of a token is one sign."""
+    contextual = data.core_model(
+        dim=64, context_norm=2.0, regressor_norm=1.0, num_tokens=50, sparsity=0.1
+    )
+    model = models.PromptAttention(64, head=contextual.regressor, prompt=1.5 * contextual.context)
+    signs = dataclasses.replace(contextual, noise_law=jax.random.rademacher)
+    full = risk.error_rate(model, signs.sample(jax.random.key(1), 4_000))
+    projected = risk.projected_error(model, contextual, jax.random.key(2), 4_000)
+    gap = projected.value - full.value
+    assert gap > 10 * jnp.hypot(full.standard_error, projected.standard_error)
 
 
 def test_projected_error_needs_no_d_dimensional_tokens():
