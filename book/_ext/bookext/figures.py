@@ -20,6 +20,8 @@ logger = logging.getLogger(__name__)
 SVG = "http://www.w3.org/2000/svg"
 XLINK = "{http://www.w3.org/1999/xlink}"
 PAGE_COLOUR = "var(--pst-color-background, transparent)"
+# The one colour of the palette that is hard to see on a dark page.
+DARK_BLUE = "#0072b2"
 _GREY = re.compile(r"#(?:([0-9a-f])\1\1|([0-9a-f]{2})\2\2)$")
 _REFERENCE = re.compile(r"url\(#([^)]+)\)")
 _FILE_NAME = re.compile(r"\S*(/\S+|\.(svg|png|jpe?g|gif|webp|pdf))$", re.IGNORECASE)
@@ -35,8 +37,10 @@ def is_alt_text(alt: str | None) -> bool:
 
 
 def themed_colour(colour: str) -> str:
-    """Return the colour for the page: near-black follows the text, white follows the page."""
+    """Return the colour for the page: near-black follows the text, white the page."""
     colour = {"black": "#000000", "white": "#ffffff"}.get(colour.lower(), colour.lower())
+    if colour == DARK_BLUE:
+        return f"var(--figure-blue, {DARK_BLUE})"
     grey = _GREY.match(colour)
     if grey is None:
         return colour

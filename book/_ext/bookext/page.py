@@ -22,6 +22,12 @@ _MENDED = (
     (re.compile(r'<div class="citation" id'), '<div class="citation" role="listitem" id'),
     # The same id on every theorem of a page.
     (re.compile(r' id="(?:proof|exercise|solution)-content"'), ""),
+    # A folded proof needs a title to unfold it by.
+    (
+        re.compile(r'<div class="proof dropdown admonition" id="proof">\s*<p>Proof\. '),
+        '<div class="proof dropdown admonition">\n<p class="admonition-title">Proof</p>\n<p>',
+    ),
+    (re.compile(r' id="proof">'), ">"),
     # A summary's name must hold the words that it shows, and must not hold a paragraph.
     (re.compile(r'<summary aria-label="Toggle hidden content">'), "<summary>"),
     (
@@ -36,8 +42,18 @@ _MENDED = (
 )
 
 
+# The lines of a long signature are no list of definitions, though they are written as one.
+_SIGNATURE_LINES = re.compile(r"<dl>\s*((?:<dd>.*?</dd>\s*)+)</dl>", re.DOTALL)
+
+
+def _as_lines(match: re.Match[str]) -> str:
+    lines = match[1].replace("<dd>", '<span class="sig-line">').replace("</dd>", "</span>")
+    return f'<span class="sig-lines">{lines}</span>'
+
+
 def mend(body: str) -> str:
     """Return the body of a page without what assistive technology stumbles over."""
+    body = _SIGNATURE_LINES.sub(_as_lines, body)
     for pattern, replacement in _MENDED:
         body = pattern.sub(replacement, body)
     return body
