@@ -230,18 +230,24 @@ class ContextualModel:
         signal = zeta * (1 - zeta) * jnp.outer(gap, gap)
         return signal + (1 - zeta) * (1 - 1 / T) * self.noise_covariance
 
-    def sample(self, key: PRNGKeyArray, num_examples: int) -> Batch:
-        """Draw n independent examples.
+    def sample(
+        self, key: PRNGKeyArray, num_examples: int, labels: Float[ArrayLike, " n"] | None = None
+    ) -> Batch:
+        """Draw n independent examples; with the given labels, +1 or -1, instead of random ones.
 
         Raises:
-            ValueError: `num_examples` is not a whole number >= 1.
+            ValueError: `num_examples` is not a whole number >= 1, or `labels` does not have one
+                entry for each example.
         """
         if not isinstance(num_examples, int) or num_examples < 1:
             raise ValueError(f"num_examples must be a whole number >= 1, got {num_examples!r}")
         label_key, nuisance_key, relevance_key, noise_key = jax.random.split(key, 4)
         n, T, dtype = num_examples, self.num_tokens, self.context.dtype
-        positive = jax.random.bernoulli(label_key, self.positive_rate, (n,))
-        labels = jnp.where(positive, 1, -1).astype(dtype)
+        if labels is None:
+            labels = jnp.where(jax.random.bernoulli(label_key, self.positive_rate, (n,)), 1, -1)
+        labels = jnp.asarray(labels, dtype)
+        if labels.shape != (n,):
+            raise ValueError(f"labels must have shape [{n}], got {labels.shape}")
         nuisance = jax.random.choice(nuisance_key, self.nuisance, (n,), p=self.nuisance_probs)
         relevant = jnp.broadcast_to(jnp.arange(T) < self.num_relevant, (n, T))
         if self.relevance == "random":
