@@ -1,7 +1,8 @@
 """A guard against a jax that miscompiles: jitted results are compared with NumPy's.
 
-jax 0.10.2 gave wrong numbers on the CPU for a jitted vmap of a matrix-vector product followed by a
-reduction, which is the shape of every model here.
+jax 0.10.2 silently gives wrong numbers on the CPU for a jitted vmap, over many rows, of a small
+matrix-vector product followed by a reduction (jax issue 39103): just what a batch of short examples
+is. It is excluded in requirements.txt; this test notices it, and its like.
 """
 
 import jax
@@ -10,20 +11,23 @@ import numpy as np
 import pytest
 
 
-@pytest.mark.parametrize("n", [1, 3, 16, 100])
-@pytest.mark.parametrize("T", [2, 8, 50])
-@pytest.mark.parametrize("d", [2, 5, 64, 100])
-def test_jitted_products_and_reductions_are_right(n, T, d):
+@pytest.mark.parametrize("rows", [16_385, 32_769, 70_000])
+@pytest.mark.parametrize("dim", [2, 3, 8])
+def test_jitted_products_of_many_rows_are_right(dtype, rows, dim):
+    rng = np.random.default_rng(rows + dim)
+    matrix, X = rng.normal(size=(dim, dim)), rng.normal(size=(rows, dim))
+    expected = ((X @ matrix.T) ** 2).sum(axis=1)
+    matrix, X = jnp.asarray(matrix, dtype), jnp.asarray(X, dtype)
+    result = jax.jit(jax.vmap(lambda row: jnp.sum((matrix @ row) ** 2)))(X)
+    np.testing.assert_allclose(result, expected, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize(("n", "T", "d"), [(1, 8, 5), (100, 50, 64), (20_000, 4, 2)])
+def test_jitted_softmax_pooling_is_right(dtype, n, T, d):
     rng = np.random.default_rng(n * T * d)
-    X, q = rng.normal(size=(n, T, d)).astype(np.float32), rng.normal(size=d).astype(np.float32)
-    scores = np.einsum("ntd,d->nt", X.astype(np.float64), q.astype(np.float64))
-    reductions = {"sum": (jnp.sum, np.sum), "max": (jnp.max, np.max), "mean": (jnp.mean, np.mean)}
-    for name, (ours, theirs) in reductions.items():
-        result = jax.jit(jax.vmap(lambda x, ours=ours: ours(x @ q)))(X)
-        tolerance = 1e-5 * T * np.sqrt(d) * 5
-        np.testing.assert_allclose(result, theirs(scores, axis=1), atol=tolerance, err_msg=name)
-    softmax = np.exp(scores - scores.max(axis=1, keepdims=True))
-    softmax /= softmax.sum(axis=1, keepdims=True)
-    pooled = np.einsum("nt,ntd->nd", softmax, X)
+    X, q = rng.normal(size=(n, T, d)), rng.normal(size=d)
+    weights = np.exp(X @ q)
+    expected = np.einsum("nt,ntd->nd", weights / weights.sum(axis=1, keepdims=True), X)
+    X, q = jnp.asarray(X, dtype), jnp.asarray(q, dtype)
     result = jax.jit(jax.vmap(lambda x: jax.nn.softmax(x @ q) @ x))(X)
-    np.testing.assert_allclose(result, pooled, atol=1e-3)
+    np.testing.assert_allclose(result, expected, atol=1e-3)
