@@ -16,6 +16,11 @@ from jaxtyping import Array, Float
 class PromptAttention(nnx.Module):
     """Softmax prompt-attention f(X) = <w, X' phi(X q)>: the tokens compete for the prompt.
 
+    >>> model = PromptAttention(2, head=jnp.array([0.0, 1.0]), prompt=jnp.array([200.0, 0.0]))
+    >>> X = jnp.array([[1.0, 3.0], [0.0, -7.0]])
+    >>> print(model.attention(X), model(X))
+    [1. 0.] 3.0
+
     Args:
         dim: d, the dimension of a token.
         rngs: draws the parameters that are not given, independent N(0, 1/d).

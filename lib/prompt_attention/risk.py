@@ -25,7 +25,14 @@ def logistic_loss(model: nnx.Module, batch: Batch) -> Float[Array, ""]:
 
 
 def error_rate(model: nnx.Module, batch: Batch) -> Estimate:
-    """The share of examples with y f(X) <= 0: a tie is an error."""
+    """The share of examples with y f(X) <= 0: a tie is an error.
+
+    >>> model = models.MeanPooling(1, head=jnp.ones(1))
+    >>> tokens = jnp.array([2.0, 3.0, -1.0, 0.0]).reshape(4, 1, 1)
+    >>> batch = Batch(tokens, jnp.ones(4), jnp.ones((4, 1), bool), jnp.zeros((4, 2)))
+    >>> print(error_rate(model, batch).value)
+    0.5
+    """
     margins = batch.labels * outputs(model, batch.tokens)
     return Estimate.of((margins <= 0).astype(margins.dtype))
 

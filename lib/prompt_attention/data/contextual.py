@@ -1,47 +1,18 @@
-"""The contextual data model: tokens with the context and the label, among tokens that distract.
-
-With label y = +1 or -1, relevant set R, context q*, regressor w* and nuisance (dq, dw),
-
-    x_t = q* + y w*                      for t in R,
-    x_t = -dq q* - dw y w* + z_t         for t not in R,
-
-following Oymak et al. (2023).
-"""
+"""The distribution of contextual examples, its exact moments, its sampler and its projections."""
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-from jaxtyping import Array, ArrayLike, Bool, Float, PRNGKeyArray
+from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray
+
+from prompt_attention.data import checks
+from prompt_attention.data.batch import Batch
+from prompt_attention.data.noise import NoiseLaw
 
 Values = ArrayLike | Sequence
-NoiseLaw = Callable[..., Array]
-
-
-class Batch(NamedTuple):
-    """Labelled examples: n examples of T tokens in d dimensions."""
-
-    tokens: Float[Array, "n T d"]
-    labels: Float[Array, " n"]  # +1 or -1
-    relevant: Bool[Array, "n T"]  # True where a token carries context and label
-    nuisance: Float[Array, "n 2"]  # the (dq, dw) of each example
-
-
-class Estimate(NamedTuple):
-    """A Monte Carlo mean, or an array of them."""
-
-    value: Float[Array, "*grid"]
-    standard_error: Float[Array, "*grid"]  # sample standard deviation / sqrt(n); nan for n = 1
-
-    @classmethod
-    def of(cls, draws: Float[Array, " n"]) -> "Estimate":
-        """The mean of independent draws."""
-        n = draws.shape[0]
-        return cls(draws.mean(), draws.std(ddof=1) / jnp.sqrt(n))
 
 
 @jax.tree_util.register_pytree_node_class
@@ -105,50 +76,9 @@ class ContextualModel:
             object.__setattr__(self, name, value)
         for name in ("noise_std", "positive_rate"):
             value = getattr(self, name)
-            object.__setattr__(self, name, float(value) if _is_concrete(value) else value)
-        self._check_shapes()
-        self._check_values()
-
-    def _check_shapes(self):
-        if self.context.ndim != 1 or self.context.shape != self.regressor.shape:
-            raise ValueError(
-                "context and regressor must be vectors of the same length, got shapes "
-                f"{self.context.shape} and {self.regressor.shape}"
-            )
-        if self.nuisance.ndim != 2 or self.nuisance.shape[1] != 2 or not len(self.nuisance):
-            raise ValueError(
-                "nuisance must be a sequence of pairs (dq, dw), shape [m, 2] with m >= 1, got "
-                f"shape {self.nuisance.shape}"
-            )
-        if self.nuisance_probs.shape != self.nuisance.shape[:1]:
-            raise ValueError(
-                f"nuisance_probs must have one entry for each of the {len(self.nuisance)} pairs of "
-                f"nuisance, got shape {self.nuisance_probs.shape}"
-            )
-        factor = self.noise_factor
-        if factor is not None and (factor.ndim != 2 or factor.shape[0] != self.dim):
-            raise ValueError(f"noise_factor must have shape [{self.dim}, k], got {factor.shape}")
-        if not isinstance(self.num_tokens, int) or self.num_tokens < 2:
-            raise ValueError(f"num_tokens must be a whole number >= 2, got {self.num_tokens!r}")
-        if self.relevance not in ("random", "first"):
-            raise ValueError(f"relevance must be 'random' or 'first', got {self.relevance!r}")
-
-    def _check_values(self):
-        _check_sparsity(self.sparsity, self.num_tokens)
-        for name in ("context", "regressor", "nuisance", "noise_factor"):
-            value = getattr(self, name)
-            if value is not None and _is_concrete(value) and not np.isfinite(value).all():
-                raise ValueError(f"{name} must be finite, got {value}")
-        std, rate = self.noise_std, self.positive_rate
-        if _is_concrete(std) and not (0 <= std < math.inf):
-            raise ValueError(f"noise_std must be finite and >= 0, got {std}")
-        if _is_concrete(rate) and not (0 <= rate <= 1):
-            raise ValueError(f"positive_rate must lie in [0, 1], got {rate}")
-        probs = self.nuisance_probs
-        if _is_concrete(probs) and not _is_distribution(np.asarray(probs)):
-            raise ValueError(f"nuisance_probs must be >= 0 and sum to one, got {probs}")
-        if _is_concrete(self.nuisance) and (lowest := np.asarray(self.nuisance)[:, 0].min()) < 0:
-            raise ValueError(f"the context strength dq in nuisance must be >= 0, got {lowest}")
+            object.__setattr__(self, name, float(value) if checks.is_concrete(value) else value)
+        checks.check_shapes(self)
+        checks.check_values(self)
 
     def tree_flatten(self):
         """Split into traced children and static fields."""
@@ -307,27 +237,9 @@ class ContextualModel:
             *assumptions: names out of "core", "discrete", "orthogonal", "isotropic", "gaussian",
                 "symmetric". A traced value is not checked.
         """
-        holds = {
-            "core": not _is_concrete(self.nuisance) or not np.asarray(self.nuisance).any(),
-            "discrete": not _is_concrete(self.noise_std) or self.noise_std == 0,
-            "orthogonal": _orthogonal(self.context, self.regressor),
-            "isotropic": self.noise_factor is None,
-            "gaussian": self.noise_law is jax.random.normal,
-            "symmetric": not _is_concrete(self.positive_rate) or self.positive_rate == 0.5,
-        }
-        for name in assumptions:
-            if not holds[name]:
-                raise ValueError(f"{result} assumes {_ASSUMPTIONS[name]}, which this model breaks")
+        checks.check_assumptions(self, result, assumptions)
 
 
-_ASSUMPTIONS = {
-    "core": "the core dataset (nuisance = (0, 0))",
-    "discrete": "the discrete dataset (noise_std = 0)",
-    "orthogonal": "a context orthogonal to the regressor (correlation = 0)",
-    "isotropic": "isotropic noise (noise_factor = None)",
-    "gaussian": "Gaussian noise (noise_law = jax.random.normal)",
-    "symmetric": "labels of equal chance (positive_rate = 0.5)",
-}
 _TRACED = (
     "context",
     "regressor",
@@ -352,16 +264,26 @@ def core_model(
 ) -> ContextualModel:
     """The core dataset with q* = Q e1 and w* = W (rho e1 + sqrt(1 - rho^2) e2).
 
+    >>> contextual = core_model(
+    ...     dim=3, context_norm=2.0, regressor_norm=1.0, num_tokens=20, sparsity=0.25
+    ... )
+    >>> contextual.num_relevant
+    5
+    >>> contextual.sample(jax.random.key(0), num_examples=7).tokens.shape
+    (7, 20, 3)
+    >>> print(contextual.mean_token(-1.0, (0.0, 0.0)))
+    [ 0.5  -0.25  0.  ]
+
     Raises:
         ValueError: a correlation outside [-1, 1], fewer than two dimensions, a norm that is
             negative or not finite, or what `ContextualModel` refuses.
     """
     if not isinstance(dim, int) or dim < 2:
         raise ValueError(f"dim must be a whole number >= 2, got {dim!r}")
-    if _is_concrete(correlation) and not -1 <= correlation <= 1:
+    if checks.is_concrete(correlation) and not -1 <= correlation <= 1:
         raise ValueError(f"correlation must lie in [-1, 1], got {correlation}")
     for name, norm in {"context_norm": context_norm, "regressor_norm": regressor_norm}.items():
-        if _is_concrete(norm) and not 0 <= norm < math.inf:
+        if checks.is_concrete(norm) and not 0 <= norm < math.inf:
             raise ValueError(f"{name} must be finite and >= 0, got {norm}")
     e1, e2 = jnp.eye(2, dim)
     direction = correlation * e1 + jnp.sqrt(1 - jnp.square(correlation)) * e2
@@ -372,49 +294,3 @@ def core_model(
         sparsity=sparsity,
         noise_std=noise_std,
     )
-
-
-def shared_noise(key: PRNGKeyArray, shape: tuple[int, int, int], dtype: Any) -> Array:
-    """A noise law [n T d] that gives all tokens of an example the same normal vector.
-
-    It breaks the independence between tokens that D1 needs.
-    """
-    n, _, d = shape
-    return jnp.broadcast_to(jax.random.normal(key, (n, 1, d), dtype), shape)
-
-
-def student_t8(key: PRNGKeyArray, shape: tuple[int, ...], dtype: Any) -> Array:
-    """A noise law with heavy tails: Student's t with 8 degrees of freedom, scaled to variance 1.
-
-    Its moments below the eighth are finite; its exponential moments are not.
-    """
-    return jnp.sqrt(jnp.asarray(6 / 8, dtype)) * jax.random.t(key, 8, shape, dtype)
-
-
-def _is_concrete(value: Any) -> bool:
-    return not isinstance(value, jax.core.Tracer)
-
-
-def _orthogonal(context, regressor):
-    """Whether the vectors are orthogonal, or traced: in numpy, which tracing leaves alone."""
-    if not (_is_concrete(context) and _is_concrete(regressor)):
-        return True
-    q, w = np.asarray(context), np.asarray(regressor)
-    return not abs(q @ w) > 1e-5 * np.linalg.norm(q) * np.linalg.norm(w)
-
-
-def _is_distribution(probs):
-    return probs.min() >= 0 and abs(probs.sum() - 1) < 1e-5
-
-
-def _check_sparsity(sparsity, num_tokens):
-    if not 0 < sparsity < 1:
-        raise ValueError(f"sparsity must lie in (0, 1), got {sparsity}")
-    product = sparsity * num_tokens
-    nearest = min(max(round(product), 1), num_tokens - 1)
-    if abs(product - nearest) > 1e-6 * num_tokens:
-        raise ValueError(
-            "sparsity * num_tokens must be a whole number in 1..num_tokens-1, got "
-            f"{sparsity} * {num_tokens} = {product:g}; the nearest sparsity that fits is "
-            f"{nearest / num_tokens:g} ({nearest} of {num_tokens} tokens)"
-        )

@@ -1,0 +1,109 @@
+"""What a contextual model must fulfil, and which assumptions of a result it breaks.
+
+A traced value is not checked; the others are looked at in NumPy, which tracing leaves alone.
+"""
+
+import math
+from typing import Any
+
+import jax
+import numpy as np
+
+ASSUMPTIONS = {
+    "core": "the core dataset (nuisance = (0, 0))",
+    "discrete": "the discrete dataset (noise_std = 0)",
+    "orthogonal": "a context orthogonal to the regressor (correlation = 0)",
+    "isotropic": "isotropic noise (noise_factor = None)",
+    "gaussian": "Gaussian noise (noise_law = jax.random.normal)",
+    "symmetric": "labels of equal chance (positive_rate = 0.5)",
+}
+
+
+def is_concrete(value: Any) -> bool:
+    """Whether a value is known now, not traced."""
+    return not isinstance(value, jax.core.Tracer)
+
+
+def check_shapes(model):
+    """Raise a ValueError where shapes, types or names do not fit."""
+    if model.context.ndim != 1 or model.context.shape != model.regressor.shape:
+        raise ValueError(
+            "context and regressor must be vectors of the same length, got shapes "
+            f"{model.context.shape} and {model.regressor.shape}"
+        )
+    if model.nuisance.ndim != 2 or model.nuisance.shape[1] != 2 or not len(model.nuisance):
+        raise ValueError(
+            "nuisance must be a sequence of pairs (dq, dw), shape [m, 2] with m >= 1, got "
+            f"shape {model.nuisance.shape}"
+        )
+    if model.nuisance_probs.shape != model.nuisance.shape[:1]:
+        raise ValueError(
+            f"nuisance_probs must have one entry for each of the {len(model.nuisance)} pairs of "
+            f"nuisance, got shape {model.nuisance_probs.shape}"
+        )
+    factor = model.noise_factor
+    if factor is not None and (factor.ndim != 2 or factor.shape[0] != model.dim):
+        raise ValueError(f"noise_factor must have shape [{model.dim}, k], got {factor.shape}")
+    if not isinstance(model.num_tokens, int) or model.num_tokens < 2:
+        raise ValueError(f"num_tokens must be a whole number >= 2, got {model.num_tokens!r}")
+    if model.relevance not in ("random", "first"):
+        raise ValueError(f"relevance must be 'random' or 'first', got {model.relevance!r}")
+
+
+def check_values(model):
+    """Raise a ValueError where a value that is not traced lies outside its domain."""
+    _check_sparsity(model.sparsity, model.num_tokens)
+    for name in ("context", "regressor", "nuisance", "noise_factor"):
+        value = getattr(model, name)
+        if value is not None and is_concrete(value) and not np.isfinite(value).all():
+            raise ValueError(f"{name} must be finite, got {value}")
+    std, rate = model.noise_std, model.positive_rate
+    if is_concrete(std) and not (0 <= std < math.inf):
+        raise ValueError(f"noise_std must be finite and >= 0, got {std}")
+    if is_concrete(rate) and not (0 <= rate <= 1):
+        raise ValueError(f"positive_rate must lie in [0, 1], got {rate}")
+    probs = model.nuisance_probs
+    if is_concrete(probs) and not _is_distribution(np.asarray(probs)):
+        raise ValueError(f"nuisance_probs must be >= 0 and sum to one, got {probs}")
+    if is_concrete(model.nuisance) and (lowest := np.asarray(model.nuisance)[:, 0].min()) < 0:
+        raise ValueError(f"the context strength dq in nuisance must be >= 0, got {lowest}")
+
+
+def check_assumptions(model, result, assumptions):
+    """Raise a ValueError that names the first assumption of `result` that the model breaks."""
+    holds = {
+        "core": not is_concrete(model.nuisance) or not np.asarray(model.nuisance).any(),
+        "discrete": not is_concrete(model.noise_std) or model.noise_std == 0,
+        "orthogonal": _orthogonal(model.context, model.regressor),
+        "isotropic": model.noise_factor is None,
+        "gaussian": model.noise_law is jax.random.normal,
+        "symmetric": not is_concrete(model.positive_rate) or model.positive_rate == 0.5,
+    }
+    for name in assumptions:
+        if not holds[name]:
+            raise ValueError(f"{result} assumes {ASSUMPTIONS[name]}, which this model breaks")
+
+
+def _orthogonal(context, regressor):
+    """Whether the vectors are orthogonal, or traced: in numpy, which tracing leaves alone."""
+    if not (is_concrete(context) and is_concrete(regressor)):
+        return True
+    q, w = np.asarray(context), np.asarray(regressor)
+    return not abs(q @ w) > 1e-5 * np.linalg.norm(q) * np.linalg.norm(w)
+
+
+def _is_distribution(probs):
+    return probs.min() >= 0 and abs(probs.sum() - 1) < 1e-5
+
+
+def _check_sparsity(sparsity, num_tokens):
+    if not 0 < sparsity < 1:
+        raise ValueError(f"sparsity must lie in (0, 1), got {sparsity}")
+    product = sparsity * num_tokens
+    nearest = min(max(round(product), 1), num_tokens - 1)
+    if abs(product - nearest) > 1e-6 * num_tokens:
+        raise ValueError(
+            "sparsity * num_tokens must be a whole number in 1..num_tokens-1, got "
+            f"{sparsity} * {num_tokens} = {product:g}; the nearest sparsity that fits is "
+            f"{nearest / num_tokens:g} ({nearest} of {num_tokens} tokens)"
+        )

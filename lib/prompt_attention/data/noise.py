@@ -1,0 +1,30 @@
+"""Noise laws: functions of (key, shape, dtype) with mean 0 and variance 1.
+
+Beside these, `jax.random.normal` and `jax.random.rademacher` are noise laws.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, PRNGKeyArray
+
+NoiseLaw = Callable[..., Array]
+
+
+def shared_noise(key: PRNGKeyArray, shape: tuple[int, int, int], dtype: Any) -> Array:
+    """A noise law [n T d] that gives all tokens of an example the same normal vector.
+
+    It breaks the independence between tokens that D1 needs.
+    """
+    n, _, d = shape
+    return jnp.broadcast_to(jax.random.normal(key, (n, 1, d), dtype), shape)
+
+
+def student_t8(key: PRNGKeyArray, shape: tuple[int, ...], dtype: Any) -> Array:
+    """A noise law with heavy tails: Student's t with 8 degrees of freedom, scaled to variance 1.
+
+    Its moments below the eighth are finite; its exponential moments are not.
+    """
+    return jnp.sqrt(jnp.asarray(6 / 8, dtype)) * jax.random.t(key, 8, shape, dtype)
