@@ -25,6 +25,16 @@ def parsed(thing) -> ast.AST | None:
         return None
 
 
+def public_name(cls: type) -> str:
+    """Return the full name of a class where the package offers it: as high up as it can be had."""
+    parts = cls.__module__.split(".")
+    for depth in range(1, len(parts) + 1):
+        module = sys.modules.get(".".join(parts[:depth]))
+        if getattr(module, cls.__qualname__, None) is cls:
+            return f"{module.__name__}.{cls.__qualname__}"
+    return f"{cls.__module__}.{cls.__qualname__}"
+
+
 class Qualify(ast.NodeTransformer):
     """Give the package's own classes their full name, by which Sphinx finds them."""
 
@@ -35,7 +45,7 @@ class Qualify(ast.NodeTransformer):
         """Replace the name of a class of the package."""
         found = self.names.get(node.id)
         if inspect.isclass(found) and found.__module__.startswith(PACKAGE + "."):
-            node.id = f"{found.__module__}.{found.__qualname__}"
+            node.id = public_name(found)
         return node
 
     def visit_Constant(self, node):
@@ -139,11 +149,14 @@ class WrittenProperty(PropertyDocumenter):
 def is_known(app, domain, node):
     """Let `-n` pass other packages' types and aliases (warn-missing-reference).
 
-    The module must have the name. A build needs no network, so it is not a link.
+    The module, or one of the modules it is made of, must have the name. A build needs no network,
+    so it is not a link.
     """
-    module = sys.modules.get(node.get("py:module") or "")
-    known = (node["reftarget"].split(".")[0] in vars(module)) if module else False
-    return True if node.get("refdomain") == "py" and known else None
+    home, name = node.get("py:module"), node["reftarget"].split(".")[0]
+    if node.get("refdomain") != "py" or not home:
+        return None
+    parts = [m for key, m in sys.modules.items() if key == home or key.startswith(home + ".")]
+    return True if any(name in vars(part) for part in parts) else None
 
 
 def escaped(text: str) -> str:
