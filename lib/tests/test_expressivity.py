@@ -249,6 +249,29 @@ def test_only_prompt_attention_survives_the_joint_dataset(sparsity):
         assert random_errors(kind, joint).min() >= bound - 1e-6
 
 
+@pytest.mark.parametrize("sparsity", [0.1, 0.4, 0.7])
+def test_twin_just_below_its_threshold_each_rival_succeeds(sparsity):
+    """On the joint dataset, with parameters written down by hand, and none of it just above."""
+    q, w = directions()
+    for name, threshold in {
+        "linear": expressivity.linear_threshold(sparsity),
+        "self": expressivity.self_attention_threshold(sparsity),
+        "mean": expressivity.mean_pooling_threshold(sparsity),
+    }.items():
+        errors = []
+        for strength in (0.999 * float(threshold), 1.001 * float(threshold)):
+            score = searched_mass(sparsity, strength)[1] / (1 + strength)
+            model = {
+                "linear": models.LinearPromptAttention(3, head=w, prompt=q),
+                "self": self_attention_with_score(score),
+                "mean": models.MeanPooling(3, head=w),
+            }[name]
+            joint = discrete(expressivity.joint_nuisance(strength), sparsity)
+            errors.append(expressivity.discrete_error(model, joint))
+        assert errors[0] == 0
+        assert errors[1] > 0.3
+
+
 def test_least_errors_change_at_the_thresholds_and_broadcast():
     zeta = jnp.array([0.2, 0.7])
     for name, threshold, least in [

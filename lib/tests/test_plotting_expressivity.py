@@ -37,6 +37,15 @@ def test_family_shows_tokens_and_their_mean(ax):
     assert ax.get_title() == "a family"
 
 
+def test_worst_margins_are_dots_and_zero_error_is_shaded(ax):
+    worst = np.array([[0.5, -0.5], [1.0, 0.2]])
+    expressivity.plot_worst_margins(ax, worst, color=COLORS["linear"], title="linear")
+    np.testing.assert_array_equal(ax.lines[0].get_xydata(), worst)
+    shaded = ax.collections[0].get_paths()[0].vertices
+    assert shaded.min() == 0
+    assert shaded.max() > 1
+
+
 def test_reach_fills_the_dots_where_the_error_is_zero(ax):
     reached = np.array([[True, False, True], [False, False, True]])
     expressivity.plot_reach(

@@ -15,6 +15,7 @@ from prompt_attention.expressivity.fitting import (
     restarts_on_grid,
     support_error,
     support_loss,
+    support_margins,
 )
 from prompt_attention.expressivity.prompts import (
     SeparatingPrompt,
@@ -61,4 +62,5 @@ __all__ = [
     "simple_self_attention_threshold",
     "support_error",
     "support_loss",
+    "support_margins",
 ]

@@ -79,18 +79,20 @@ def discrete_error(model: nnx.Module, contextual: ContextualModel) -> Float[Arra
     return support_error(model, Support.of(contextual))
 
 
+def support_margins(model: nnx.Module, support: Support) -> Float[Array, " m"]:
+    """The margin y f(X) of every example of a support."""
+    return _margins(model, support)[0]
+
+
 def support_error(model: nnx.Module, support: Support) -> Float[Array, ""]:
     """`discrete_error` for a support at hand, whose shares may be traced."""
-    margins, resolution = jax.vmap(partial(_margin, model, support.shares))(
-        support.tokens, support.labels
-    )
+    margins, resolution = _margins(model, support)
     return jnp.sum(jnp.where(margins > resolution, 0, support.probs))
 
 
 def support_loss(model: nnx.Module, support: Support) -> Float[Array, ""]:
     """The expected logistic loss E log(1 + exp(-y f(X))), exact."""
-    margins, _ = jax.vmap(partial(_margin, model, support.shares))(support.tokens, support.labels)
-    return support.probs @ jax.nn.softplus(-margins)
+    return support.probs @ jax.nn.softplus(-support_margins(model, support))
 
 
 def best_of_restarts(
@@ -178,11 +180,15 @@ def _fit(key, kind, support, num_restarts, num_steps, learning_rate):
     return Restarts(*jax.vmap(run)(jax.random.split(key, num_restarts)))
 
 
-def _margin(model, shares, tokens, label):
-    """The margin y f(X), and the size that rounding may give to a margin that is zero."""
-    weights, head = _weights(model, tokens, shares), model.head[...]
-    size = jnp.abs(weights) @ (jnp.abs(tokens) @ jnp.abs(head))
-    return label * (weights @ (tokens @ head)), TIES * jnp.finfo(size.dtype).eps * size
+def _margins(model, support):
+    """Margins, and for each the size that rounding may give to one that is zero."""
+
+    def margin(tokens, label):
+        weights, head = _weights(model, tokens, support.shares), model.head[...]
+        size = jnp.abs(weights) @ (jnp.abs(tokens) @ jnp.abs(head))
+        return label * (weights @ (tokens @ head)), TIES * jnp.finfo(size.dtype).eps * size
+
+    return jax.vmap(margin)(support.tokens, support.labels)
 
 
 def _weights(model, tokens, shares):

@@ -1,4 +1,4 @@
-"""Drawing for the chapter on expressivity: adversarial families, the map, attention maps."""
+"""Drawing for the chapter on expressivity: families, margins, the map, attention maps."""
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -38,6 +38,25 @@ def plot_family(ax: Axes, tokens, labels, shares, *, title: str) -> Axes:
     ax.axvline(0, color="#808080", linewidth=0.6, zorder=0)
     ax.set_title(title)
     ax.set_xlabel("along the context $q_\\star$")
+    return ax
+
+
+def plot_worst_margins(ax: Axes, worst, *, color: str, title: str) -> Axes:
+    """Scatter models by their worst margins under two nuisances; shade where both are positive.
+
+    Args:
+        ax: where to draw.
+        worst: margins in [-1, 1], shape [models 2].
+        color: the colour of the model.
+        title: what is drawn.
+    """
+    x, y = np.asarray(worst).T
+    ax.fill_between([0, 1.05], 0, 1.05, color="#808080", alpha=0.25, linewidth=0)
+    ax.plot(x, y, "o", color=color, markersize=2, alpha=0.5)
+    ax.axhline(0, color="black", linewidth=0.8)
+    ax.axvline(0, color="black", linewidth=0.8)
+    ax.set(xlim=(-1.05, 1.05), ylim=(-1.05, 1.05))
+    ax.set_title(title)
     return ax
 
 
