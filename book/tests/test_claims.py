@@ -13,7 +13,8 @@ from bookext.audit import (
     unknown_ids,
     unproved_tests,
 )
-from bookext.registry import Claim, Twin, load_claims
+from bookext.claims import KIND_WORDS
+from bookext.registry import KINDS, Claim, Twin, load_claims
 
 BOOK = Path(__file__).parents[1]
 REPORT = BOOK.parent / "_build" / "tests" / "library.xml"
@@ -43,6 +44,10 @@ def test_every_named_test_ran_and_passed(claims):
     if not REPORT.is_file():
         pytest.fail("the library's tests left no report: run `make test`, which runs them first")
     assert unproved_tests(claims, REPORT) == []
+
+
+def test_every_kind_has_its_words():
+    assert set(KIND_WORDS) == set(KINDS)
 
 
 # --- the checks, on ledgers that are wrong -----------------------------------------------------

@@ -19,8 +19,8 @@ logger = logging.getLogger(__name__)
 KIND_WORDS = {
     "identity": "Exact identity",
     "monte-carlo": "Monte Carlo",
-    "Limit": "limit",
-    "Empirical": "empirical",
+    "limit": "Limit",
+    "empirical": "Empirical",
 }
 SOURCE_WORDS = {"paper": "the paper", "book": "this book"}
 
