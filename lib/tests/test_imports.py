@@ -13,6 +13,7 @@ ALLOWED = {
     "risk": {"data", "models"},
     "expressivity": {"data", "models", "training"},
     "performance": {"data"},
+    "trials": {"data", "models", "risk", "performance"},
     "dynamics": {"data", "models", "risk", "training"},
     "sweeps": set(),
     "plotting": set(),

@@ -1,0 +1,201 @@
+"""Features pooled with a known prompt, and the error of a head averaged from n of them.
+
+With the prompt q = tau qbar*, scores and the rest of a token are independent, so everything about
+an example but its label and its d - 1 noise coordinates is in two numbers: the attention mass m and
+the spread v of the noise weights.
+"""
+
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray, Real
+
+from prompt_attention.data import ContextualModel, Estimate
+from prompt_attention.performance.limits import positive_noise
+from prompt_attention.performance.tails import gaussian_tail
+
+
+class PooledMoments(NamedTuple):
+    """What the scores of n examples decide: P X' phi = mass y w* + sigma sqrt(spread) h."""
+
+    mass: Float[Array, " n"]  # m, the weight on relevant tokens
+    spread: Float[Array, " n"]  # v, the sum of squared weights of irrelevant tokens
+
+
+class SoftmaxSums(NamedTuple):
+    """Sums over one softmax, whose irrelevant scores are scale * g_t."""
+
+    mass: Float[Array, ""]  # sum of the weights of relevant tokens
+    spread: Float[Array, ""]  # sum of the squared weights of irrelevant tokens
+    lean: Float[Array, ""]  # sum of g_t times its weight
+
+
+def softmax_sums(
+    relevant_score: Real[ArrayLike, ""],
+    num_relevant: int,
+    scale: Real[ArrayLike, ""],
+    noise: Float[Array, " N"],
+) -> SoftmaxSums:
+    """Sums over the softmax of `num_relevant` equal scores and the scores scale * noise."""
+    scores = scale * noise
+    top = jnp.maximum(relevant_score, scores.max())
+    relevant = num_relevant * jnp.exp(relevant_score - top)
+    weights = jnp.exp(scores - top)
+    D = relevant + weights.sum()
+    return SoftmaxSums(relevant / D, (weights**2).sum() / D**2, weights @ noise / D)
+
+
+def pooled_moments(
+    key: PRNGKeyArray,
+    contextual: ContextualModel,
+    prompt_scale: Real[ArrayLike, ""],
+    num_draws: int,
+) -> PooledMoments:
+    """Draw (m, v) of independent examples, for the prompt tau qbar* (Result X1).
+
+    With S1 = sum_t e^{tau sigma g_t}, S2 = sum_t e^{2 tau sigma g_t} over irrelevant tokens and
+    D = zeta T e^{tau Q} + S1: m = zeta T e^{tau Q} / D and v = S2 / D^2. Exact for any T.
+
+    Raises:
+        ValueError: the model breaks an assumption, or `num_draws` is not a whole number >= 1.
+    """
+    contextual.assume("Result X1", "core", "orthogonal", "isotropic", "gaussian")
+    check_count("num_draws", num_draws)
+    k, Q, sigma = contextual.num_relevant, contextual.context_norm, contextual.noise_std
+    g = jax.random.normal(key, (num_draws, contextual.num_tokens - k))
+    sums = jax.vmap(lambda g: softmax_sums(prompt_scale * Q, k, prompt_scale * sigma, g))(g)
+    return PooledMoments(sums.mass, sums.spread)
+
+
+def known_prompt_error(
+    key: PRNGKeyArray,
+    contextual: ContextualModel,
+    prompt_scale: Real[ArrayLike, "*#grid"],
+    num_examples: Real[ArrayLike, "*#grid"],
+    weighting: str = "uniform",
+    num_draws: int = 10_000,
+) -> Estimate:
+    """The error of a head averaged from n pooled features, as n and d grow at a fixed d/n.
+
+    With weights c = 1 ("uniform", Result X2) or c = m / v ("optimal", Result X6w), and gamma =
+    (d - 1) / n because the pooled features lie in the complement of q*,
+
+        ERR = E_{(m,v)} Phibar( (m / sqrt v)(W / sigma)
+                                / sqrt(1 + gamma sigma^2 E[c^2 v] / (E[c m]^2 W^2)) ).
+
+    Any number of tokens. `prompt_scale` and `num_examples` broadcast; every entry is computed from
+    the same draws, so curves are smooth. The standard error includes that of the inner averages.
+
+    Raises:
+        ValueError: the model breaks an assumption, `weighting` is unknown, or an argument is not
+            positive.
+    """
+    contextual.assume("Result X2", "core", "orthogonal", "isotropic", "gaussian")
+    positive_noise("Result X2", contextual)
+    check_positive("num_examples", num_examples)
+
+    check_count("num_draws", num_draws)
+    grid = (jnp.asarray(prompt_scale, float), jnp.asarray(num_examples, float))
+    return Estimate(*_known_prompt(key, contextual, *grid, _power(weighting), num_draws))
+
+
+@partial(jax.jit, static_argnames=("num_draws",))
+def _known_prompt(key, contextual, prompt_scale, num_examples, power, num_draws):
+    def one(tau, n):
+        moments = pooled_moments(key, contextual, tau, num_draws)
+        return averaged_head_error(moments, contextual, n, power)
+
+    return jnp.vectorize(one, signature="(),()->(),()")(prompt_scale, num_examples)
+
+
+def averaged_head_error(
+    moments: PooledMoments,
+    contextual: ContextualModel,
+    num_examples: Real[ArrayLike, ""],
+    power: Real[ArrayLike, ""] = 0.0,
+) -> Estimate:
+    """The error of `known_prompt_error` from draws at hand, for the weights c = (m / v)^power."""
+    m, v = moments
+    ratio = contextual.regressor_norm / contextual.noise_std
+    gamma = (contextual.dim - 1) / jnp.asarray(num_examples, float)
+    c = (m / v) ** power
+    parts = jnp.stack([c * m, c**2 * v])
+
+    def errors(averages):
+        signal, noise = averages
+        return gaussian_tail(m / jnp.sqrt(v) * ratio * _cosine(signal * ratio, gamma * noise))
+
+    averages = parts.mean(axis=1)
+    slope = jax.grad(lambda averages: errors(averages).mean())(averages)
+    # the delta method: what each draw adds to the estimate, through its error and the averages
+    return Estimate.of(errors(averages) + slope @ (parts - averages[:, None]))
+
+
+def finite_sample_error(
+    key: PRNGKeyArray,
+    contextual: ContextualModel,
+    prompt_scale: Real[ArrayLike, ""],
+    num_examples: int,
+    weighting: str = "uniform",
+    num_heads: int = 500,
+) -> Estimate:
+    """The error of an averaged head, without any limit: exact for every n, d >= 2 and T.
+
+    The head is m w* + noise whose part along w* is one normal number and whose other d - 2
+    coordinates enter by their length only (Result X2). Draws `num_heads` training sets of n pairs
+    (m, v), and as many test pairs for each.
+
+    Raises:
+        ValueError: as for `known_prompt_error`, or `num_examples` is not a whole number >= 1.
+    """
+    contextual.assume("Result X2", "core", "orthogonal", "isotropic", "gaussian")
+    positive_noise("Result X2", contextual)
+    check_count("num_examples", num_examples)
+    check_count("num_heads", num_heads)
+    keys = jax.random.split(key, num_heads)
+    scale, power = jnp.asarray(prompt_scale, float), _power(weighting)
+    return Estimate.of(_finite_sample(keys, contextual, scale, power, num_examples))
+
+
+@partial(jax.jit, static_argnames=("num_examples",))
+def _finite_sample(keys, contextual, prompt_scale, power, num_examples):
+    ratio = contextual.regressor_norm / contextual.noise_std
+
+    def one_head(key):
+        train_key, test_key, noise_key = jax.random.split(key, 3)
+        train = pooled_moments(train_key, contextual, prompt_scale, num_examples)
+        test = pooled_moments(test_key, contextual, prompt_scale, num_examples)
+        c = (train.mass / train.spread) ** power
+        std = jnp.sqrt((c**2 * train.spread).mean() / num_examples)
+        h = std * jax.random.normal(noise_key, (contextual.dim - 1,))
+        cosine = _cosine((c * train.mass).mean() * ratio + h[0], h[1:] @ h[1:])
+        return gaussian_tail(test.mass / jnp.sqrt(test.spread) * ratio * cosine).mean()
+
+    return jax.lax.map(one_head, keys)
+
+
+def check_count(name: str, value: int) -> None:
+    """Refuse what is not a whole number >= 1."""
+    if not isinstance(value, int) or value < 1:
+        raise ValueError(f"{name} must be a whole number >= 1, got {value!r}")
+
+
+def check_positive(name: str, value: Real[ArrayLike, "..."]) -> None:
+    """Refuse what is not > 0 everywhere; a traced value is not checked."""
+    if not isinstance(value, jax.core.Tracer) and not (np.asarray(value) > 0).all():
+        raise ValueError(f"{name} must be > 0, got {value}")
+
+
+def _power(weighting):
+    """The power of m / v by which features are weighed."""
+    if weighting not in ("uniform", "optimal"):
+        raise ValueError(f"weighting must be 'uniform' or 'optimal', got {weighting!r}")
+    return float(weighting == "optimal")
+
+
+def _cosine(along, squared_across):
+    """The cosine of a vector's angle, from its part along and its squared length across."""
+    return along / jnp.sqrt(along**2 + squared_across)
