@@ -113,7 +113,7 @@ class MeanPooling(nnx.Module):
 
     def attention(self, X: Float[Array, "T d"]) -> Float[Array, " T"]:
         """1/T for each token."""
-        return jnp.full_like(_tokens(X, self.head)[:, 0], 1 / len(X))
+        return jnp.full(len(_tokens(X, self.head)), 1 / len(X), self.head[...].dtype)
 
     def __call__(self, X: Float[Array, "T d"]) -> Float[Array, ""]:
         """<w, xbar>."""
@@ -157,8 +157,11 @@ class PromptTunedLayer(nnx.Module):
 
     def as_prompt_attention(self) -> list[PromptAttention]:
         """The m models with w_j = W_V head_j and q_j = W_K W_Q' p_j; f is their sum (Result D2)."""
-        heads = self.head[...] @ self.value[...].T
-        prompts = self.prompt[...] @ self.query[...] @ self.key[...].T
+        W_Q, W_K, W_V = (
+            jax.lax.stop_gradient(frozen[...]) for frozen in (self.query, self.key, self.value)
+        )
+        heads = self.head[...] @ W_V.T
+        prompts = self.prompt[...] @ W_Q @ W_K.T
         dim = heads.shape[1]
         return [PromptAttention(dim, head=w, prompt=q) for w, q in zip(heads, prompts, strict=True)]
 
@@ -191,13 +194,17 @@ def _parameter(name, value, shape, rngs):
         if rngs is None:
             raise ValueError(f"{name} was not given, so rngs is needed to draw it")
         value = _draw(rngs, shape, 1 / shape[0])
-    if jnp.shape(value) != shape:
-        raise ValueError(f"{name} must have shape {list(shape)}, got {list(jnp.shape(value))}")
-    return nnx.Param(jnp.asarray(value))
+    value = jnp.asarray(value)
+    if value.shape != shape:
+        raise ValueError(f"{name} must have shape {list(shape)}, got {list(value.shape)}")
+    return nnx.Param(value.astype(jnp.promote_types(value.dtype, jnp.float32)))
 
 
 def _tokens(X, weight):
     dim = weight.shape[0]
     if X.ndim != 2 or X.shape[1] != dim:
-        raise ValueError(f"tokens must have shape [T, {dim}], got {list(X.shape)}")
+        raise ValueError(
+            f"tokens must have shape [T, {dim}], got {list(X.shape)}"
+            + ("; batch the model with jax.vmap" if X.ndim == 3 else "")
+        )
     return X

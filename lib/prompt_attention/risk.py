@@ -25,7 +25,7 @@ def logistic_loss(model: nnx.Module, batch: Batch) -> Float[Array, ""]:
 
 
 def error_rate(model: nnx.Module, batch: Batch) -> Estimate:
-    """The share of examples with y f(X) <= 0: a tie is an error.
+    """The share of examples without y f(X) > 0: a tie is an error, and so is an output of nan.
 
     >>> model = models.MeanPooling(1, head=jnp.ones(1))
     >>> tokens = jnp.array([2.0, 3.0, -1.0, 0.0]).reshape(4, 1, 1)
@@ -34,7 +34,7 @@ def error_rate(model: nnx.Module, batch: Batch) -> Estimate:
     0.5
     """
     margins = batch.labels * outputs(model, batch.tokens)
-    return Estimate.of((margins <= 0).astype(margins.dtype))
+    return Estimate.of((~(margins > 0)).astype(margins.dtype))
 
 
 def projected_error(
@@ -55,7 +55,12 @@ def projected_error(
         if vector.ndim != 1:
             raise ValueError(
                 f"projected_error needs a model whose parameters are vectors, got {name} of shape "
-                f"{list(vector.shape)} in {type(model).__name__}"
+                f"{list(vector.shape)} in {type(model).__name__}, which may mix all directions; "
+                "use error_rate on full tokens"
+            )
+        if vector.shape[0] != contextual.dim:
+            raise ValueError(
+                f"the model has dimension {vector.shape[0]} and the data {contextual.dim}"
             )
     directions = jnp.stack(list(vectors.values()))
     k = len(directions)

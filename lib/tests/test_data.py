@@ -133,7 +133,7 @@ def test_labels_and_nuisance_have_their_probabilities(mixture, name):
     batch = contextual.sample(jax.random.key(4), 40_000)
     assert set(np.unique(batch.labels)) == {-1.0, 1.0}
     assert_within_four_standard_errors(batch.labels > 0, contextual.positive_rate)
-    for pair, probability in zip(contextual.nuisance, contextual.nuisance_probs, strict=True):
+    for pair, probability in zip(contextual.nuisance, contextual.nuisance_weights, strict=True):
         assert_within_four_standard_errors((batch.nuisance == pair).all(axis=1), probability)
 
 
@@ -288,6 +288,9 @@ VALID = {"context": jnp.ones(3), "regressor": jnp.ones(3), "num_tokens": 10, "sp
         ({"positive_rate": 1.5}, "positive_rate must lie in [0, 1], got 1.5"),
         ({"nuisance": ((0.0, 1.0), (-0.5, 0.0))}, "dq in nuisance must be >= 0, got -0.5"),
         ({"nuisance": ((0.0, 1.0, 2.0),)}, "pairs (dq, dw), shape [m, 2] with m >= 1, got shape"),
+        ({"nuisance": (0.0, 0.0)}, "got shape (2,); write ((dq, dw),) for a single pair"),
+        ({"noise_std": jnp.array([1.0, 2.0])}, "noise_std must be one number, got shape (2,)"),
+        ({"num_tokens": True}, "num_tokens must be a whole number >= 2, got True"),
         ({"nuisance": ()}, "pairs (dq, dw), shape [m, 2] with m >= 1, got shape (0,)"),
         ({"nuisance_probs": (0.5,), "nuisance": ((0, 0), (1, 1))}, "one entry for each of the 2"),
         ({"nuisance_probs": (0.5,)}, "nuisance_probs must be >= 0 and sum to one, got [0.5]"),
@@ -336,6 +339,34 @@ def test_student_noise_has_variance_one_and_heavy_tails(dtype):
     assert_within_four_standard_errors(abs(draws.ravel()) > 5, 2 * stats.t.sf(5 / 0.75**0.5, 8))
 
 
+def test_nuisance_may_be_replaced_by_more_values_of_equal_chance(mixture):
+    core = dataclasses.replace(mixture, nuisance=((0.0, 0.0),), nuisance_probs=None)
+    two = dataclasses.replace(core, nuisance=((0.0, 0.0), (1.0, 1.0)))
+    np.testing.assert_allclose(two.nuisance_weights, [0.5, 0.5])
+
+
+def test_numpy_integers_are_whole_numbers(mixture):
+    contextual = dataclasses.replace(mixture, num_tokens=np.int64(20))
+    assert contextual.sample(jax.random.key(0), np.int64(5)).tokens.shape == (5, 20, 4)
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (jnp.ones(3), "labels must have shape [2], got (3,)"),
+        (jnp.array([0.0, 1.0]), "labels must be +1 or -1, got [0. 1.]"),
+    ],
+)
+def test_bad_labels_are_refused(mixture, labels, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        mixture.sample(jax.random.key(0), 2, labels)
+
+
+def test_moments_want_one_pair(mixture):
+    with pytest.raises(ValueError, match=re.escape("one pair (dq, dw), got shape (1, 2)")):
+        mixture.mean_token(1.0, ((0.0, 0.0),))
+
+
 @pytest.mark.parametrize("num_examples", [0, -3])
 def test_no_examples_is_refused(mixture, num_examples):
     message = f"num_examples must be a whole number >= 1, got {num_examples}"
@@ -368,6 +399,8 @@ def test_broken_assumptions_are_named(mixture, assumption, message):
     core = data.core_model(**CORE, noise_std=0.0)
     core.assume("Result G1", "core", "discrete", "orthogonal", "isotropic", "gaussian")
     core.assume("Result G1", "symmetric")
+    with pytest.raises(ValueError, match="names out of .*'gaussian'.*, got 'convex'"):
+        core.assume("Result G1", "convex")
     broken = dataclasses.replace(mixture, noise_factor=FACTOR, noise_law=jax.random.rademacher)
     with pytest.raises(ValueError, match=re.escape(message)):
         broken.assume("Result G1", assumption)

@@ -115,6 +115,9 @@ def test_frozen_weights_get_no_gradient():
         assert not getattr(by_jax, name)[...].any()
     for name in ("prompt", "head"):
         assert getattr(by_jax, name)[...].any()
+    reduced = jax.grad(lambda layer: layer.as_prompt_attention()[0](tokens))(layer)
+    for name in ("query", "key", "value"):
+        assert not getattr(reduced, name)[...].any()
     by_nnx = nnx.grad(lambda layer: layer(tokens))(layer)
     assert set(by_nnx) == {"prompt", "head"}
 
@@ -179,6 +182,18 @@ def test_tokens_of_a_wrong_dimension_are_refused(kind):
         model(jnp.ones((6, 3)))
     with pytest.raises(ValueError, match=re.escape("tokens must have shape [T, 4], got [6, 3]")):
         model.attention(jnp.ones((6, 3)))
+
+
+def test_a_batch_given_to_a_model_is_told_of_vmap():
+    with pytest.raises(ValueError, match=r"got \[2, 6, 4\]; batch the model with jax.vmap"):
+        models._tokens(jnp.ones((2, 6, 4)), jnp.ones(4))
+
+
+def test_whole_numbers_become_floats():
+    """Integer parameters can be trained."""
+    model = models.MeanPooling(2, head=[1, 2])
+    gradient = jax.grad(lambda model: model(jnp.array([[1.0, 0.0], [0.0, 3.0]])))(model)
+    np.testing.assert_allclose(gradient.head[...], [0.5, 1.5])
 
 
 def test_layer_refuses_tokens_of_a_wrong_dimension():

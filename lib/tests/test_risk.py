@@ -27,6 +27,11 @@ def test_losses_of_known_outputs():
     np.testing.assert_allclose(error.standard_error, np.std([0, 1, 1], ddof=1) / 3**0.5, rtol=1e-6)
 
 
+def test_an_output_of_nan_is_an_error(mixture):
+    model = models.MeanPooling(4, head=jnp.full(4, jnp.nan))
+    assert risk.error_rate(model, mixture.sample(jax.random.key(0), 10)).value == 1
+
+
 def test_logistic_loss_does_not_overflow():
     batch = data.Batch(
         jnp.full((1, 2, 1), -1e4), jnp.ones(1), jnp.ones((1, 2), bool), jnp.zeros((1, 2))
@@ -85,6 +90,12 @@ def test_projected_error_needs_no_d_dimensional_tokens():
 def test_projected_error_refuses_self_attention(mixture):
     model = models.SelfAttention(4, rngs=nnx.Rngs(0))
     with pytest.raises(ValueError, match="weights of shape \\[4, 4\\] in SelfAttention"):
+        risk.projected_error(model, mixture, jax.random.key(0), 10)
+
+
+def test_projected_error_names_dimensions_that_differ(mixture):
+    model = models.MeanPooling(5, rngs=nnx.Rngs(0))
+    with pytest.raises(ValueError, match="the model has dimension 5 and the data 4"):
         risk.projected_error(model, mixture, jax.random.key(0), 10)
 
 

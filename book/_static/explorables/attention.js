@@ -52,7 +52,7 @@
         { name: "prompt", label: "Prompt norm \u03c4", min: 0, max: 6, step: 0.1, value: 1, digits: 1 },
         { name: "context", label: "Context norm Q", min: 0, max: 4, step: 0.1, value: 2, digits: 1 },
         { name: "sparsity", label: "Sparsity \u03b6", min: 0.02, max: 0.9, step: 0.02, value: 0.1 },
-        { name: "noise", label: "Noise \u03c3", min: 0, max: 2, step: 0.1, value: 1, digits: 1 },
+        { name: "noise", label: "Noise \u03c3", min: 0, max: 2, step: 0.1, value: 0.5, digits: 1 },
         { name: "tokens", label: "Tokens T", min: 10, max: 200, step: 10, value: 50, digits: 0 },
       ],
       draw(state, picture) {

@@ -59,7 +59,7 @@
         { name: "sparsity", label: "Sparsity \u03b6", min: 0.02, max: 0.9, step: 0.02, value: 0.2 },
         { name: "tokens", label: "Tokens T", min: 10, max: 200, step: 10, value: 50, digits: 0 },
         { name: "dq", label: "Nuisance \u03b4q", min: 0, max: 3, step: 0.1, value: 0.5, digits: 1 },
-        { name: "dw", label: "Nuisance \u03b4w", min: -3, max: 3, step: 0.1, value: 0.5, digits: 1 },
+        { name: "dw", label: "Nuisance \u03b4w", min: -3, max: 3, step: 0.1, value: 0, digits: 1 },
         { name: "noise", label: "Noise \u03c3", min: 0, max: 2, step: 0.1, value: 1, digits: 1 },
         {
           name: "label",

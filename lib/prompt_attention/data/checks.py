@@ -4,6 +4,7 @@ A traced value is not checked; the others are looked at in NumPy, which tracing 
 """
 
 import math
+import operator
 from typing import Any
 
 import jax
@@ -24,6 +25,32 @@ def is_concrete(value: Any) -> bool:
     return not isinstance(value, jax.core.Tracer)
 
 
+def whole_number(name: str, value: Any, *, least: int) -> int:
+    """The value as an int; a ValueError unless it is a whole number and large enough."""
+    try:
+        number = least - 1 if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        number = least - 1
+    if number < least:
+        raise ValueError(f"{name} must be a whole number >= {least}, got {value!r}")
+    return number
+
+
+def scalar(name: str, value: Any) -> Any:
+    """The value as a float unless it is traced; a ValueError unless it is one number."""
+    if np.ndim(value) != 0:
+        raise ValueError(f"{name} must be one number, got shape {np.shape(value)}")
+    return float(value) if is_concrete(value) else value
+
+
+def check_labels(labels, num_examples):
+    """Raise a ValueError unless there is one label of +1 or -1 for each example."""
+    if labels.shape != (num_examples,):
+        raise ValueError(f"labels must have shape [{num_examples}], got {labels.shape}")
+    if is_concrete(labels) and not (abs(np.asarray(labels)) == 1).all():
+        raise ValueError(f"labels must be +1 or -1, got {np.unique(labels)}")
+
+
 def check_shapes(model):
     """Raise a ValueError where shapes, types or names do not fit."""
     if model.context.ndim != 1 or model.context.shape != model.regressor.shape:
@@ -34,18 +61,17 @@ def check_shapes(model):
     if model.nuisance.ndim != 2 or model.nuisance.shape[1] != 2 or not len(model.nuisance):
         raise ValueError(
             "nuisance must be a sequence of pairs (dq, dw), shape [m, 2] with m >= 1, got "
-            f"shape {model.nuisance.shape}"
+            f"shape {model.nuisance.shape}; write ((dq, dw),) for a single pair"
         )
-    if model.nuisance_probs.shape != model.nuisance.shape[:1]:
+    probs = model.nuisance_probs
+    if probs is not None and probs.shape != model.nuisance.shape[:1]:
         raise ValueError(
             f"nuisance_probs must have one entry for each of the {len(model.nuisance)} pairs of "
-            f"nuisance, got shape {model.nuisance_probs.shape}"
+            f"nuisance, got shape {probs.shape}"
         )
     factor = model.noise_factor
     if factor is not None and (factor.ndim != 2 or factor.shape[0] != model.dim):
         raise ValueError(f"noise_factor must have shape [{model.dim}, k], got {factor.shape}")
-    if not isinstance(model.num_tokens, int) or model.num_tokens < 2:
-        raise ValueError(f"num_tokens must be a whole number >= 2, got {model.num_tokens!r}")
     if model.relevance not in ("random", "first"):
         raise ValueError(f"relevance must be 'random' or 'first', got {model.relevance!r}")
 
@@ -63,7 +89,7 @@ def check_values(model):
     if is_concrete(rate) and not (0 <= rate <= 1):
         raise ValueError(f"positive_rate must lie in [0, 1], got {rate}")
     probs = model.nuisance_probs
-    if is_concrete(probs) and not _is_distribution(np.asarray(probs)):
+    if probs is not None and is_concrete(probs) and not _is_distribution(np.asarray(probs)):
         raise ValueError(f"nuisance_probs must be >= 0 and sum to one, got {probs}")
     if is_concrete(model.nuisance) and (lowest := np.asarray(model.nuisance)[:, 0].min()) < 0:
         raise ValueError(f"the context strength dq in nuisance must be >= 0, got {lowest}")
@@ -80,6 +106,8 @@ def check_assumptions(model, result, assumptions):
         "symmetric": not is_concrete(model.positive_rate) or model.positive_rate == 0.5,
     }
     for name in assumptions:
+        if name not in holds:
+            raise ValueError(f"assumptions must be names out of {list(holds)}, got {name!r}")
         if not holds[name]:
             raise ValueError(f"{result} assumes {ASSUMPTIONS[name]}, which this model breaks")
 

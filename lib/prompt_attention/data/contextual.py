@@ -3,6 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Sequence
+from typing import SupportsIndex
 
 import jax
 import jax.numpy as jnp
@@ -46,7 +47,7 @@ class ContextualModel:
 
     context: Values
     regressor: Values
-    num_tokens: int
+    num_tokens: SupportsIndex
     sparsity: float
     noise_std: ArrayLike = 1.0
     positive_rate: ArrayLike = 0.5
@@ -60,23 +61,14 @@ class ContextualModel:
         """Turn what was given into arrays and floats, then check it."""
         context, regressor = jnp.asarray(self.context), jnp.asarray(self.regressor)
         dtype = jnp.promote_types(jnp.promote_types(context.dtype, regressor.dtype), jnp.float32)
-        nuisance = jnp.asarray(self.nuisance, dtype)
-        probs = self.nuisance_probs
-        if probs is None and nuisance.ndim == 2:
-            probs = jnp.full(len(nuisance), 1 / max(len(nuisance), 1))
-        arrays = {
-            "context": context,
-            "regressor": regressor,
-            "nuisance": nuisance,
-            "nuisance_probs": probs,
-            "noise_factor": self.noise_factor,
-        }
-        for name, value in arrays.items():
+        for name in ("context", "regressor", "nuisance", "nuisance_probs", "noise_factor"):
+            value = getattr(self, name)
             value = None if value is None else jnp.asarray(value, dtype)
             object.__setattr__(self, name, value)
         for name in ("noise_std", "positive_rate"):
-            value = getattr(self, name)
-            object.__setattr__(self, name, float(value) if checks.is_concrete(value) else value)
+            object.__setattr__(self, name, checks.scalar(name, getattr(self, name)))
+        num_tokens = checks.whole_number("num_tokens", self.num_tokens, least=2)
+        object.__setattr__(self, "num_tokens", num_tokens)
         checks.check_shapes(self)
         checks.check_values(self)
 
@@ -106,6 +98,14 @@ class ContextualModel:
         return round(self.sparsity * self.num_tokens)
 
     @property
+    def nuisance_weights(self) -> Float[Array, " m"]:
+        """The probability of each value of the nuisance: `nuisance_probs`, or equal ones."""
+        if self.nuisance_probs is not None:
+            return self.nuisance_probs
+        m = len(self.nuisance)
+        return jnp.full(m, 1 / m, self.context.dtype)
+
+    @property
     def context_norm(self) -> Float[Array, ""]:
         """Q = ||q*||."""
         return jnp.linalg.norm(self.context)
@@ -132,7 +132,10 @@ class ContextualModel:
 
     def irrelevant_mean(self, label: Float[ArrayLike, ""], nuisance: Values) -> Float[Array, " d"]:
         """The mean u = -dq q* - dw y w* of an irrelevant token."""
-        dq, dw = jnp.asarray(nuisance, self.context.dtype)
+        nuisance = jnp.asarray(nuisance, self.context.dtype)
+        if nuisance.shape != (2,):
+            raise ValueError(f"nuisance must be one pair (dq, dw), got shape {nuisance.shape}")
+        dq, dw = nuisance
         return -dq * self.context - dw * label * self.regressor
 
     def mean_token(self, label: Float[ArrayLike, ""], nuisance: Values) -> Float[Array, " d"]:
@@ -161,24 +164,25 @@ class ContextualModel:
         return signal + (1 - zeta) * (1 - 1 / T) * self.noise_covariance
 
     def sample(
-        self, key: PRNGKeyArray, num_examples: int, labels: Float[ArrayLike, " n"] | None = None
+        self,
+        key: PRNGKeyArray,
+        num_examples: SupportsIndex,
+        labels: Float[ArrayLike, " n"] | None = None,
     ) -> Batch:
         """Draw n independent examples; with the given labels, +1 or -1, instead of random ones.
 
         Raises:
             ValueError: `num_examples` is not a whole number >= 1, or `labels` does not have one
-                entry for each example.
+                entry of +1 or -1 for each example.
         """
-        if not isinstance(num_examples, int) or num_examples < 1:
-            raise ValueError(f"num_examples must be a whole number >= 1, got {num_examples!r}")
+        num_examples = checks.whole_number("num_examples", num_examples, least=1)
         label_key, nuisance_key, relevance_key, noise_key = jax.random.split(key, 4)
         n, T, dtype = num_examples, self.num_tokens, self.context.dtype
         if labels is None:
             labels = jnp.where(jax.random.bernoulli(label_key, self.positive_rate, (n,)), 1, -1)
         labels = jnp.asarray(labels, dtype)
-        if labels.shape != (n,):
-            raise ValueError(f"labels must have shape [{n}], got {labels.shape}")
-        nuisance = jax.random.choice(nuisance_key, self.nuisance, (n,), p=self.nuisance_probs)
+        checks.check_labels(labels, n)
+        nuisance = jax.random.choice(nuisance_key, self.nuisance, (n,), p=self.nuisance_weights)
         relevant = jnp.broadcast_to(jnp.arange(T) < self.num_relevant, (n, T))
         if self.relevance == "random":
             relevant = jax.random.permutation(relevance_key, relevant, axis=1, independent=True)
@@ -197,7 +201,7 @@ class ContextualModel:
         """The law of the tokens' k coordinates along directions: contextual too (Result D3).
 
         With D the directions, D x_t has context D q*, regressor D w* and noise D F g, which has the
-        law of R' g' with g' of k entries, where (D F)' = Q R.
+        law of U' g' with g' of k entries, where (D F)' = V U with orthonormal columns in V.
 
         Raises:
             ValueError: `directions` is not of shape [k, d], or the noise is not Gaussian: only then
@@ -220,7 +224,7 @@ class ContextualModel:
         )
 
     def sample_projections(
-        self, key: PRNGKeyArray, num_examples: int, directions: Float[Array, "k d"]
+        self, key: PRNGKeyArray, num_examples: SupportsIndex, directions: Float[Array, "k d"]
     ) -> Batch:
         """Draw n examples whose tokens, shape [n T k], are the coordinates along k directions.
 
@@ -254,7 +258,7 @@ _STATIC = ("num_tokens", "sparsity", "relevance", "noise_law")
 
 def core_model(
     *,
-    dim: int,
+    dim: SupportsIndex,
     context_norm: float,
     regressor_norm: float,
     num_tokens: int,
@@ -278,8 +282,7 @@ def core_model(
         ValueError: a correlation outside [-1, 1], fewer than two dimensions, a norm that is
             negative or not finite, or what `ContextualModel` refuses.
     """
-    if not isinstance(dim, int) or dim < 2:
-        raise ValueError(f"dim must be a whole number >= 2, got {dim!r}")
+    dim = checks.whole_number("dim", dim, least=2)
     if checks.is_concrete(correlation) and not -1 <= correlation <= 1:
         raise ValueError(f"correlation must lie in [-1, 1], got {correlation}")
     for name, norm in {"context_norm": context_norm, "regressor_norm": regressor_norm}.items():

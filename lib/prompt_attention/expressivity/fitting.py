@@ -51,7 +51,7 @@ class Support(NamedTuple):
         r = jax.vmap(contextual.relevant_token)(labels)
         u = jax.vmap(contextual.irrelevant_mean)(labels, nuisance)
         rates = jnp.where(labels > 0, contextual.positive_rate, 1 - contextual.positive_rate)
-        probs = rates * jnp.tile(contextual.nuisance_probs, 2)
+        probs = rates * jnp.tile(contextual.nuisance_weights, 2)
         zeta = contextual.sparsity
         return cls(jnp.stack([r, u], axis=1), jnp.array([zeta, 1 - zeta], dtype), labels, probs)
 

@@ -169,7 +169,7 @@ def _cases(contextual):
     nuisance = jnp.tile(contextual.nuisance, (2, 1))
     rate = contextual.positive_rate
     rates = jnp.stack([jnp.asarray(rate), jnp.asarray(1 - rate)])
-    return labels, nuisance, jnp.outer(rates, contextual.nuisance_probs).reshape(-1)
+    return labels, nuisance, jnp.outer(rates, contextual.nuisance_weights).reshape(-1)
 
 
 def _reject(vector, direction):
