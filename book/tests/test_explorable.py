@@ -1,5 +1,6 @@
 """The explorables' formulas agree with Python, and their pictures are sound."""
 
+import dataclasses
 import itertools
 import json
 import math
@@ -11,7 +12,7 @@ import pytest
 
 from bookext.explorable import SHARED, STATIC, script_of, static_picture
 from bookext.node import find_node
-from prompt_attention import expressivity
+from prompt_attention import data, dynamics, expressivity
 
 pytestmark = pytest.mark.skipif(find_node() is None, reason="node is not installed")
 
@@ -179,3 +180,56 @@ def test_no_end_of_a_slider_breaks_the_picture(name):
     )
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) >= 4
+
+
+@pytest.fixture
+def plane():
+    """The dataset of the explorable `flow`, as a function of sparsity and nuisance."""
+
+    def make(sparsity, dw):
+        core = data.core_model(
+            dim=2,
+            context_norm=1.0,
+            regressor_norm=1.0,
+            num_tokens=20,
+            sparsity=sparsity,
+            noise_std=0.0,
+        )
+        return dataclasses.replace(core, nuisance=((0.0, dw),))
+
+    return make
+
+
+FLOWS = [(0.2, 0.8, 0.4, 0.0), (0.2, 0.8, -0.4, 1.0), (0.6, 0.0, -1.0, -1.0), (0.05, 3.0, 2.0, 2.0)]
+
+
+@pytest.mark.parametrize(("sparsity", "dw", "b", "c"), FLOWS)
+def test_flow_has_the_velocity_and_the_path_of_the_library(plane, sparsity, dw, b, c):
+    contextual = plane(sparsity, dw)
+    velocity, loss, path = call(
+        script_of("flow"),
+        [
+            ["formulas.velocity", sparsity, dw, b, c],
+            ["formulas.loss", sparsity, dw, b, c],
+            ["formulas.path", sparsity, dw, b, c, 3],
+        ],
+    )
+    state = [0.0, b, c, 0.0]
+    np.testing.assert_allclose(velocity, dynamics.flow_velocity(contextual, state)[1:3], rtol=1e-6)
+    np.testing.assert_allclose(loss, dynamics.population_loss(contextual, state), rtol=1e-6)
+    flow = dynamics.population_flow(contextual, state, [3.0])
+    np.testing.assert_allclose(path[-1], [flow.b[-1], flow.c[-1]], rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(("sparsity", "dw"), [(0.2, 0.8), (0.05, 3.0), (0.5, 0.1)])
+def test_flow_is_parted_where_the_library_says(plane, sparsity, dw):
+    contextual = plane(sparsity, dw)
+    scores = [-2.0, 0.0, 1.5, 4.0]
+    saddle, *heads = call(
+        script_of("flow"),
+        [["formulas.saddle", sparsity, dw]]
+        + [["formulas.turningHead", sparsity, dw, c] for c in scores],
+    )
+    assert saddle == pytest.approx(float(dynamics.flow_saddle(contextual).c), rel=1e-6)
+    expected = dynamics.turning_head(contextual, np.array(scores))
+    np.testing.assert_allclose(heads, expected, rtol=1e-5)

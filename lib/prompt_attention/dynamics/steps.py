@@ -1,0 +1,237 @@
+"""The three gradient steps of Oymak et al. (2023), taken on tokens drawn in full.
+
+From w = 0 and q = 0, with a fresh batch of n examples for each step:
+
+    (1) w1 = -eta   grad_w L(0, 0),
+    (2) q1 = -gamma grad_q L(w1, 0),
+    (3) w2 = -eta   grad_w L(0, q1).
+"""
+
+import dataclasses
+import math
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray, Real
+
+from prompt_attention import models, risk
+from prompt_attention.data import ContextualModel
+
+
+class ThreeSteps(NamedTuple):
+    """What the three steps leave, each in units of its step size."""
+
+    first_head: Float[Array, " d"]  # w1 / eta
+    prompt: Float[Array, " d"]  # q1 / (eta gamma), or rescaled to the prompt norm asked for
+    head: Float[Array, " d"]  # w2 / eta
+
+    def model(self) -> models.PromptAttention:
+        """Prompt-attention with the prompt and the second head."""
+        return models.PromptAttention(len(self.head), head=self.head, prompt=self.prompt)
+
+
+class Simulation(NamedTuple):
+    """What independent repetitions of the three steps reached, one entry each."""
+
+    head_alignment: Float[Array, " repeats"]  # cos^2(w1, w*)
+    prompt_alignment: Float[Array, " repeats"]  # cos^2(q1, q*)
+    attention_mass: Float[Array, " repeats"]  # mean mass on the relevant tokens of fresh examples
+    error: Float[Array, " repeats"]  # share of fresh examples with y f(X) <= 0
+
+
+def alignment(u: Float[Array, " d"], v: Float[Array, " d"]) -> Float[Array, ""]:
+    """The squared cosine between two vectors; nan when one is zero."""
+    return (u @ v) ** 2 / ((u @ u) * (v @ v))
+
+
+def head_descent(
+    X: Float[Array, "T d"], label: Float[Array, ""], prompt: Float[Array, " d"]
+) -> Float[Array, " d"]:
+    """-grad_w of (y - f)^2 / 2 at w = 0: the label times the pooled token, y X' phi(X q)."""
+    return label * (jax.nn.softmax(X @ prompt) @ X)
+
+
+def prompt_descent(
+    X: Float[Array, "T d"],
+    label: Float[Array, ""],
+    head: Float[Array, " d"],
+    step_size: Real[ArrayLike, ""] = 1.0,
+) -> Float[Array, " d"]:
+    """-grad_q of (y - f)^2 / 2 at (eta w, 0), over eta: (y - eta <w, xbar>) Chat w.
+
+    Chat = X'X / T - xbar xbar' is the covariance of the tokens; eta = 0 is the limit of small
+    steps.
+    """
+    values = X @ head
+    residual = label - step_size * values.mean()
+    return residual * ((values - values.mean()) @ X) / len(X)
+
+
+def three_steps(
+    key: PRNGKeyArray,
+    contextual: ContextualModel,
+    num_examples: int,
+    *,
+    prompt_norm: Real[ArrayLike, ""] | None = None,
+    balanced: bool = False,
+    step_size: Real[ArrayLike, ""] = 0.0,
+) -> ThreeSteps:
+    """Take the three steps, each on n fresh examples drawn token by token.
+
+    The examples of a step pass through memory in chunks.
+
+    Args:
+        key: drawn from once for each step.
+        contextual: any data, core or not.
+        num_examples: n, the examples of each step.
+        prompt_norm: rescale q1 to this norm; None keeps q1 / (eta gamma).
+        balanced: give exactly half of the examples of each step the label +1.
+        step_size: eta, the first step, which makes the residual of the second step y - eta f; 0 is
+            the limit of small steps, where the residual is the label.
+
+    Raises:
+        ValueError: n < 1, an odd n or a positive rate other than 1/2 for balanced labels, a
+            negative prompt norm.
+    """
+    _check(contextual, num_examples, prompt_norm, balanced)
+    return _three_steps(
+        key,
+        contextual,
+        num_examples,
+        prompt_norm,
+        step_size,
+        chunk=_chunk(contextual, num_examples),
+        balanced=balanced,
+    )
+
+
+def simulate(
+    key: PRNGKeyArray,
+    contextual: ContextualModel,
+    num_examples: int,
+    num_repeats: int,
+    *,
+    prompt_norm: Real[ArrayLike, ""] | None = None,
+    balanced: bool = False,
+    step_size: Real[ArrayLike, ""] = 0.0,
+    num_test: int = 1000,
+) -> Simulation:
+    """Repeat the three steps and measure alignments, attention mass and test error of each run.
+
+    Mass and error come from `num_test` fresh examples, drawn as their coordinates along head and
+    prompt (Result D3), so the noise must be Gaussian; `num_test=0` leaves them out, as nan, and
+    takes any noise.
+
+    Raises:
+        ValueError: as for `three_steps`.
+    """
+    _check(contextual, num_examples, prompt_norm, balanced)
+    return _simulate(
+        jax.random.split(key, num_repeats),
+        contextual,
+        num_examples,
+        prompt_norm,
+        step_size,
+        chunk=_chunk(contextual, num_examples),
+        balanced=balanced,
+        num_test=num_test,
+    )
+
+
+@partial(jax.jit, static_argnames=("chunk", "balanced", "num_test"))
+def _simulate(keys, contextual, num_examples, prompt_norm, step_size, *, chunk, balanced, num_test):
+    def run(key):
+        step_key, test_key = jax.random.split(key)
+        steps = _three_steps(
+            step_key,
+            contextual,
+            num_examples,
+            prompt_norm,
+            step_size,
+            chunk=chunk,
+            balanced=balanced,
+        )
+        mass = error = jnp.full((), jnp.nan)
+        if num_test:
+            mass, error = _test(test_key, contextual, steps, num_test)
+        return Simulation(
+            alignment(steps.first_head, contextual.regressor),
+            alignment(steps.prompt, contextual.context),
+            mass,
+            error,
+        )
+
+    return jax.lax.map(run, keys)
+
+
+@partial(jax.jit, static_argnames=("chunk", "balanced"))
+def _three_steps(key, contextual, num_examples, prompt_norm, step_size, *, chunk, balanced):
+    # num_examples is traced: one compilation serves many sample sizes.
+    # No statistic here depends on the order of the tokens, so the relevant ones may come first.
+    contextual = dataclasses.replace(contextual, relevance="first")
+    origin = jnp.zeros(contextual.dim, contextual.context.dtype)
+
+    def step(vectors, step_input):
+        step_key, moves_prompt = step_input
+        w, q = vectors
+
+        def contributions(X, y):
+            return head_descent(X, y, q), prompt_descent(X, y, w, step_size)
+
+        new_w, new_q = _average(contributions, step_key, contextual, num_examples, chunk, balanced)
+        if prompt_norm is not None:
+            new_q = prompt_norm * new_q / jnp.linalg.norm(new_q)
+        vectors = (jnp.where(moves_prompt, w, new_w), jnp.where(moves_prompt, new_q, q))
+        return vectors, vectors[0]
+
+    # A scan, so that one compiled step serves all three: head, prompt, head.
+    inputs = (jax.random.split(key, 3), jnp.array([False, True, False]))
+    (w2, q1), (w1, _, _) = jax.lax.scan(step, (origin, origin), inputs)
+    return ThreeSteps(w1, q1, w2)
+
+
+def _test(key, contextual, steps, num_test):
+    directions = jnp.stack([steps.head, steps.prompt])
+    contextual = dataclasses.replace(contextual, relevance="first")
+    test = contextual.sample_projections(key, num_test, directions)
+    e1, e2 = jnp.eye(2, dtype=directions.dtype)
+    projected = models.PromptAttention(2, head=e1, prompt=e2)
+    weights = jax.vmap(projected.attention)(test.tokens)
+    mass = jnp.sum(weights * test.relevant, axis=1).mean()
+    return mass, risk.error_rate(projected, test).value
+
+
+def _average(contributions, key, contextual, num_examples, chunk, balanced):
+    """The mean of contributions(X, y) over fresh examples, one chunk in memory at a time."""
+
+    def add(i, totals):
+        index = chunk * i + jnp.arange(chunk)
+        labels = 1.0 - 2.0 * (index % 2) if balanced else None
+        batch = contextual.sample(jax.random.fold_in(key, i), chunk, labels)
+        drawn = jax.vmap(contributions)(batch.tokens, batch.labels)
+        counted = (index < num_examples).astype(batch.labels.dtype)
+        return jax.tree.map(lambda total, x: total + counted @ x, totals, drawn)
+
+    zero = jnp.zeros(contextual.dim, contextual.context.dtype)
+    totals = jax.lax.fori_loop(0, -(-num_examples // chunk), add, (zero, zero))
+    return jax.tree.map(lambda total: total / num_examples, totals)
+
+
+def _chunk(contextual, num_examples):
+    """How many examples to hold: 1, 4, 16 or 64, so that few sizes are compiled."""
+    limit = max(1, 2**18 // (contextual.num_tokens * contextual.dim))
+    return min(4 ** math.ceil(math.log(num_examples, 4)), 4 ** int(math.log(limit, 4)), 64)
+
+
+def _check(contextual, num_examples, prompt_norm, balanced):
+    if not isinstance(num_examples, int) or num_examples < 1:
+        raise ValueError(f"num_examples must be a whole number >= 1, got {num_examples!r}")
+    if balanced:
+        contextual.assume("balanced=True", "symmetric")
+        if num_examples % 2:
+            raise ValueError(f"num_examples must be even for balanced labels, got {num_examples}")
+    norm = prompt_norm
+    if norm is not None and not isinstance(norm, jax.core.Tracer) and not norm >= 0:
+        raise ValueError(f"prompt_norm must be >= 0, got {norm}")

@@ -1,0 +1,202 @@
+"""Training is plain gradient descent, goes on from a checkpoint bit for bit, and G6 is seen."""
+
+import dataclasses
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from flax import nnx
+from scipy.optimize import minimize
+
+from prompt_attention import data, dynamics, models, risk
+
+KINDS = [
+    models.PromptAttention,
+    models.SelfAttention,
+    models.LinearPromptAttention,
+    models.MeanPooling,
+]
+DIM = 4
+
+
+@pytest.fixture
+def ordered(mixture):
+    """A model with every option away from its default, but the relevant tokens come first."""
+    return dataclasses.replace(mixture, relevance="first")
+
+
+@pytest.fixture
+def stream(ordered):
+    """Six fresh examples for every step."""
+    return dynamics.Stream(jax.random.key(1), ordered, 6)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_training_is_gradient_descent_on_fresh_batches(ordered, stream, kind):
+    """Against the loop that anyone would write, with its record."""
+    model = start = kind(DIM, rngs=nnx.Rngs(0))
+    observe = dynamics.observing(ordered)
+    run = dynamics.train(start, optax.sgd(0.1), stream, 5, loss=risk.logistic_loss, record=observe)
+    for step in range(5):
+        batch = ordered.sample(jax.random.fold_in(jax.random.key(1), step), 6)
+        loss, slope = jax.value_and_grad(risk.logistic_loss)(model, batch)
+        np.testing.assert_allclose(run.losses[step], loss, rtol=1e-5)
+        np.testing.assert_allclose(
+            run.records.error[step], risk.error_rate(model, batch).value, rtol=1e-6
+        )
+        head = np.asarray(model.head[...])
+        cosine = head @ ordered.regressor / np.linalg.norm(head) / ordered.regressor_norm
+        np.testing.assert_allclose(run.records.head_alignment[step], cosine**2, rtol=1e-4)
+        weights = np.stack([np.asarray(model.attention(X)) for X in batch.tokens])
+        weights = weights.mean(axis=1) if weights.ndim == 3 else weights
+        mass = (weights * batch.relevant).sum(axis=1).mean()
+        np.testing.assert_allclose(run.records.attention_mass[step], mass, rtol=1e-4, atol=1e-6)
+        model = jax.tree.map(lambda p, g: p - 0.1 * g, model, slope)
+    ends = zip(jax.tree.leaves(model), jax.tree.leaves(run.model), strict=True)
+    for a, b in ends:
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
+    has_prompt = kind in (models.PromptAttention, models.LinearPromptAttention)
+    assert np.isfinite(run.records.prompt_alignment).all() == has_prompt
+
+
+def test_one_batch_serves_all_steps(mixture):
+    batch = mixture.sample(jax.random.key(0), 20)
+    model = models.MeanPooling(DIM, head=jnp.zeros(DIM))
+    run = dynamics.train(model, optax.sgd(0.5), batch, 3000)
+    pooled = np.float64(batch.tokens).mean(axis=1)
+    expected, *_ = np.linalg.lstsq(pooled, np.float64(batch.labels), rcond=None)
+    np.testing.assert_allclose(run.model.head[...], expected, atol=1e-3)
+    assert (np.diff(run.losses) <= 1e-6).all()
+
+
+def test_resuming_equals_no_interruption(ordered, stream, tmp_path):
+    """Bit for bit, with Adam's moments, stopped inside a segment and taken up twice."""
+    model = models.PromptAttention(DIM, rngs=nnx.Rngs(0))
+    observe, optimizer = dynamics.observing(ordered), optax.adam(0.05)
+
+    def run(num_steps, checkpoint):
+        return dynamics.train(
+            model,
+            optimizer,
+            stream,
+            num_steps,
+            record=observe,
+            checkpoint=checkpoint,
+            segment=8,
+        )
+
+    whole = run(24, None)
+    run(5, tmp_path / "run")
+    run(16, tmp_path / "run")
+    resumed = run(24, tmp_path / "run")
+    jax.tree.map(np.testing.assert_array_equal, resumed, whole)
+    again = run(24, tmp_path / "run")
+    jax.tree.map(np.testing.assert_array_equal, again, whole)
+    assert whole.losses.shape == (24,)
+    with pytest.raises(
+        ValueError, match=re.escape("checkpoint is at step 24, beyond num_steps = 7")
+    ):
+        run(7, tmp_path / "run")
+
+
+def test_segments_change_nothing(stream):
+    model = models.PromptAttention(DIM, rngs=nnx.Rngs(0))
+    runs = [
+        dynamics.train(model, optax.adam(0.05), stream, 12, segment=segment) for segment in (5, 100)
+    ]
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), *runs)
+    nothing = dynamics.train(model, optax.adam(0.05), stream, 0)
+    assert nothing.losses.shape == (0,)
+    np.testing.assert_array_equal(nothing.model.head[...], model.head[...])
+
+
+def test_progress_is_shown_when_asked_for(stream, capsys):
+    model = models.MeanPooling(DIM, head=jnp.zeros(DIM))
+    dynamics.train(model, optax.sgd(0.1), stream, 4, segment=2, progress=True)
+    assert "4/4" in capsys.readouterr().err
+    dynamics.train(model, optax.sgd(0.1), stream, 4, segment=2)
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"num_steps": -1}, "num_steps must be a whole number >= 0, got -1"),
+        ({"segment": 0}, "segment must be a whole number >= 1, got 0"),
+    ],
+)
+def test_bad_runs_are_refused(stream, changes, message):
+    options = {"num_steps": 3} | changes
+    model = models.MeanPooling(DIM, head=jnp.zeros(DIM))
+    with pytest.raises(ValueError, match=re.escape(message)):
+        dynamics.train(model, optax.sgd(0.1), stream, **options)
+
+
+# ---- G6 -------------------------------------------------------------------------------------
+
+
+def separable_batch(num_examples=8):
+    """Tokens that a prompt near the context separates."""
+    contextual = data.core_model(
+        dim=10, context_norm=1.5, regressor_norm=2.0, num_tokens=8, sparsity=0.25, noise_std=0.5
+    )
+    return contextual, contextual.sample(jax.random.key(0), num_examples)
+
+
+def test_max_margin_direction_solves_its_program():
+    """Against a general solver on the constraints as they stand."""
+    _, batch = separable_batch()
+    q = dynamics.max_margin_direction(batch)
+    X, relevant = np.float64(batch.tokens), np.asarray(batch.relevant)
+    gaps = np.concatenate([x[r][0] - x[~r] for x, r in zip(X, relevant, strict=True)])
+    found = minimize(
+        lambda v: v @ v / 2,
+        20 * q,
+        jac=lambda v: v,
+        constraints={"type": "ineq", "fun": lambda v: gaps @ v - 1, "jac": lambda v: gaps},
+        method="SLSQP",
+        options={"ftol": 1e-12, "maxiter": 500},
+    )
+    assert found.success
+    np.testing.assert_allclose(q, found.x / np.linalg.norm(found.x), atol=1e-4)
+    np.testing.assert_allclose(np.linalg.norm(q), 1.0)
+
+
+def test_inseparable_tokens_are_refused():
+    _, batch = separable_batch()
+    twice = jax.tree.map(lambda x: jnp.concatenate([x, x]), batch)
+    opposed = twice._replace(relevant=jnp.concatenate([batch.relevant, ~batch.relevant]))
+    with pytest.raises(ValueError, match="for these 16 examples in 10 dimensions there is none"):
+        dynamics.max_margin_direction(opposed)
+
+
+def test_late_training_turns_to_the_max_margin_direction():
+    """With the head held, the angle to it closes over three times; the angle to q* opens."""
+    contextual, batch = separable_batch()
+    target = dynamics.max_margin_direction(batch)
+
+    def loss(model, batch):
+        held = models.PromptAttention(
+            contextual.dim, head=contextual.regressor, prompt=model.prompt[...]
+        )
+        return risk.logistic_loss(held, batch)
+
+    def direction(model, batch):
+        q = model.prompt[...]
+        return q / jnp.linalg.norm(q)
+
+    model = models.PromptAttention(
+        contextual.dim, head=contextual.regressor, prompt=1e-3 * contextual.context
+    )
+    optimizer = optax.chain(optax.normalize_by_update_norm(), optax.sgd(0.1))
+    run = dynamics.train(model, optimizer, batch, 1001, loss=loss, record=direction)
+    to_margin = run.records[jnp.array([20, 200, 1000])] @ target
+    assert to_margin[0] < to_margin[1] < to_margin[2]
+    assert to_margin[2] > 0.98
+    qbar = contextual.context / contextual.context_norm
+    to_context = run.records[jnp.array([20, 1000])] @ qbar
+    assert to_context[1] < to_context[0] - 0.02
+    np.testing.assert_array_equal(run.model.head[...], contextual.regressor)
