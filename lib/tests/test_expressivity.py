@@ -345,7 +345,7 @@ def test_discrete_error_agrees_with_samples(mixture, kind, seed):
     """Unbalanced labels, three unequal values of the nuisance."""
     contextual = dataclasses.replace(mixture, noise_std=0.0)
     model = kind(4, rngs=nnx.Rngs(seed))
-    exact = expressivity.discrete_error(model, contextual)
+    exact = jax.jit(expressivity.discrete_error)(model, contextual)
     sampled = risk.error_rate(model, contextual.sample(jax.random.key(seed), 20_000))
     assert abs(exact - sampled.value) <= 4 * sampled.standard_error + 1e-6
     assert sampled.standard_error > 0 or exact in (0, 1)
@@ -666,11 +666,11 @@ def test_noisy_results_jit_and_broadcast(dtype):
     error = jax.jit(expressivity.long_context_noisy_error)(contextual, scales)
     assert mass.shape == (1, 2, 2)
     assert error.shape == (1, 2)
-    plain = expressivity.noisy_error(jax.random.key(0), contextual, 0.5, 20)
-    assert mass.dtype == error.dtype == plain.value.dtype == dtype
-    np.testing.assert_allclose(
-        _noisy_error(jax.random.key(0), contextual, 0.5, 20), plain, rtol=1e-4
-    )
+    by_scale = jax.jit(jax.vmap(lambda s: _noisy_error(jax.random.key(0), contextual, s, 20)))
+    together = by_scale(scales[0])
+    alone = _noisy_error(jax.random.key(0), contextual, scales[0, 1], 20)
+    assert mass.dtype == error.dtype == together.value.dtype == dtype
+    np.testing.assert_allclose([value[1] for value in together], alone, rtol=1e-4)
 
 
 @pytest.mark.parametrize("bad", [0.0, 1.0, -0.2, 1.5, float("nan")])
