@@ -37,7 +37,7 @@ def plot_family(ax: Axes, tokens, labels, shares, *, title: str) -> Axes:
     ax.axhline(0, color="#808080", linewidth=0.6, zorder=0)
     ax.axvline(0, color="#808080", linewidth=0.6, zorder=0)
     ax.set_title(title)
-    ax.set_xlabel("along the context $q_\\star$")
+    ax.set_xlabel("along the context $q^*$")
     return ax
 
 
