@@ -215,6 +215,23 @@ def test_correlated_vectors_break_the_prompt():
         dynamics.prompt_alignment(core(correlation=0.6), 400)
 
 
+def test_voting_noise_turns_head_and_prompt_away():
+    """The twin of G1: past dw = zeta / (1 - zeta) = 1/4 the mean token votes the wrong way."""
+    for vote, side in ((0.15, 1), (0.35, -1)):
+        contextual = dataclasses.replace(core(), nuisance=((0.0, vote),))
+        steps = dynamics.three_steps(fast_key(8), contextual, 4000, balanced=True)
+        signal = 0.2 - 0.8 * vote
+        spread = 4 * np.sqrt(0.8**2 * 0.8 / (10 * 4000))
+        along = steps.first_head @ contextual.regressor / contextual.regressor_norm
+        assert abs(along - signal * 1.5) < spread
+        population = 0.2 * 0.8 * (1 + vote) * signal * 1.5**2 * 2.0
+        reached = steps.prompt @ contextual.context / contextual.context_norm
+        assert np.sign(reached) == np.sign(population) == side
+        assert abs(reached / population - 1) < 0.1
+    with pytest.raises(ValueError, match="Result G1 assumes the core dataset"):
+        dynamics.head_alignment(contextual, 4000)
+
+
 # ---- G3 -------------------------------------------------------------------------------------
 
 

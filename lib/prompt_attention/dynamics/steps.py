@@ -220,9 +220,9 @@ def _average(contributions, key, contextual, num_examples, chunk, balanced):
 
 
 def _chunk(contextual, num_examples):
-    """How many examples to hold: 1, 4, 16 or 64, so that few sizes are compiled."""
+    """How many examples to hold: few sizes, as each is compiled anew."""
     limit = max(1, 2**18 // (contextual.num_tokens * contextual.dim))
-    return min(4 ** math.ceil(math.log(num_examples, 4)), 4 ** int(math.log(limit, 4)), 64)
+    return min(4 if num_examples <= 4 else 64, 2 ** int(math.log2(limit)))
 
 
 def _check(contextual, num_examples, prompt_norm, balanced):

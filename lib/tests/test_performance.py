@@ -1,0 +1,678 @@
+"""Exact errors: every formula against heads trained and tested on tokens drawn in full."""
+
+import dataclasses
+import re
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import mpmath
+import numpy as np
+import pytest
+
+from prompt_attention import data, dynamics, trials
+from prompt_attention import performance as perf
+from prompt_attention.performance.pipeline import learned_prompt
+
+KEY = jax.random.key(2306)
+
+
+def core(d=200, T=50, zeta=0.1, Q=2.0, W=1.0, sigma=1.0, **changes):
+    """A core model by the letters of the page, its relevant tokens in first place."""
+    model = data.core_model(
+        dim=d, context_norm=Q, regressor_norm=W, num_tokens=T, sparsity=zeta, noise_std=sigma
+    )
+    return dataclasses.replace(model, relevance="first", **changes)
+
+
+def deviation(a, b):
+    """The difference of two estimates in units of its standard error."""
+    return float((a.value - b.value) / jnp.hypot(a.standard_error, b.standard_error))
+
+
+# --- tails -------------------------------------------------------------------------------------
+
+
+def exact_tail(x):
+    """Phibar(x) with 50 digits."""
+    with mpmath.workdps(50):
+        return mpmath.erfc(mpmath.mpf(float(x)) / mpmath.sqrt(2)) / 2
+
+
+@pytest.mark.parametrize("x", [-8.0, -1.0, 0.0, 0.5, 3.0, 8.0, 11.46])
+def test_tails_have_the_digits_of_mpmath(dtype, x):
+    tolerance = 1e-4 if dtype == jnp.float32 else 1e-12
+    np.testing.assert_allclose(perf.gaussian_tail(x), float(exact_tail(x)), rtol=tolerance)
+
+
+@pytest.mark.parametrize("x", [-2.0, 1.0, 13.0, 37.0, 300.0])
+def test_logarithms_of_tails_do_not_underflow(dtype, x):
+    tolerance = 1e-5 if dtype == jnp.float32 else 1e-12
+    expected = float(mpmath.log(exact_tail(x)))
+    np.testing.assert_allclose(perf.gaussian_tail(x, log=True), expected, rtol=tolerance)
+
+
+def test_an_error_of_1e_minus_30_comes_out_right(dtype):
+    """The snr is chosen so that s^2 / sqrt(s^2 + gamma) = 11.5 at gamma = 1/2."""
+    s = np.sqrt((11.5**2 + np.sqrt(11.5**4 + 4 * 0.5 * 11.5**2)) / 2)
+    expected = float(exact_tail(11.5))
+    assert 1e-31 < expected < 1e-30
+    for error in (perf.gradient_head_error, perf.bayes_error):
+        np.testing.assert_allclose(error(s, 2.0), expected, rtol=3e-4)
+        np.testing.assert_allclose(error(s, 2.0, log=True), np.log(expected), rtol=1e-5)
+    np.testing.assert_allclose(perf.ridge_error(s, 2.0, 1e9), expected, rtol=3e-4)
+    least = exact_tail(11.5 * np.sqrt(0.5))
+    np.testing.assert_allclose(perf.least_squares_error(s, 2.0), float(least), rtol=3e-4)
+    log_least = perf.least_squares_error(4 * s, 2.0, log=True)
+    assert -3000 < log_least < -500  # exp of it is 0 in any precision
+
+
+# --- the pooled feature (X1) -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("prompt_scale", [0.0, 1.0, 3.0])
+def test_pooled_features_of_real_tokens_are_made_as_x1_says(prompt_scale):
+    model = core(d=6, T=20, zeta=0.2, W=1.5, sigma=0.8)
+    batch = model.sample(jax.random.key(1), 40_000)
+    pooled = trials.pool(model, batch, prompt_scale)
+    drawn = perf.pooled_moments(jax.random.key(2), model, prompt_scale, 40_000)
+    for statistic in (lambda m, v: m, lambda m, v: v, lambda m, v: m**2, lambda m, v: m * v**0.5):
+        a = data.Estimate.of(statistic(pooled.mass, pooled.spread))
+        b = data.Estimate.of(statistic(*drawn))
+        if prompt_scale:
+            assert abs(deviation(a, b)) < 4
+        else:
+            np.testing.assert_allclose(a.value, b.value, rtol=1e-4)
+    signal = (pooled.labels * pooled.mass)[:, None] * model.regressor
+    h = (pooled.features - signal) / (model.noise_std * jnp.sqrt(pooled.spread))[:, None]
+    np.testing.assert_allclose(h[:, 0], 0, atol=2e-5)  # nothing along q*
+    h = np.asarray(h[:, 1:], np.float64)
+    expected = [(h, 0.0), (h**2, 1.0), (h**4, 3.0), (h[:, :-1] * h[:, 1:], 0.0)]
+    expected += [(h**2 * np.asarray(part)[:, None], float(part.mean())) for part in drawn]
+    for draws, value in expected:
+        error = draws.std(axis=0, ddof=1) / np.sqrt(len(draws))
+        slack = 4 * float(jnp.hypot(drawn.mass.std(), drawn.spread.std())) / np.sqrt(len(draws))
+        assert (abs(draws.mean(axis=0) - value) < 4 * error + slack + 1e-6).all()
+
+
+def test_without_scale_pooling_is_the_mean():
+    model = core(T=20, zeta=0.25)
+    moments = perf.pooled_moments(KEY, model, 0.0, 5)
+    np.testing.assert_allclose(moments.mass, 0.25, rtol=1e-6)
+    np.testing.assert_allclose(moments.spread, 0.75 / 20, rtol=1e-6)
+
+
+# --- a head averaged from pooled features (X2, X6w) ---------------------------------------------
+
+SETTINGS = {
+    "mean pooling": (core(d=30, W=2.0), 0.0, 60),
+    "n = d": (core(d=40, T=20, W=1.5), 2.5, 40),
+    "below freezing": (core(d=60), 1.0, 60),
+    "beyond freezing": (core(d=60), 3.0, 60),
+    "few examples": (core(d=5, W=1.5), 1.0, 10),
+    "fewer still": (core(d=2, T=10, zeta=0.3), 1.5, 3),
+    "small noise": (core(d=30, T=20, zeta=0.1, W=0.5, sigma=0.5), 1.0, 20),
+    "one relevant token": (core(d=60, zeta=0.02, Q=3.0), 2.0, 30),
+    "far beyond freezing": (core(d=20, Q=3.0, W=2.0, zeta=0.04), 4.0, 20),
+    "large noise": (core(d=30, T=100, zeta=0.3, W=1.0, sigma=2.0), 0.25, 100),
+}
+
+
+def test_settings_lie_on_both_sides_of_freezing():
+    beyond = []
+    for model, tau, _ in SETTINGS.values():
+        num_irrelevant = model.num_tokens - model.num_relevant
+        beyond.append(bool(tau > perf.freezing_scale(num_irrelevant, model.noise_std)))
+    assert 3 <= sum(beyond) <= len(beyond) - 3
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_averaged_head_matches_real_tokens(name):
+    """Exact for every n and d; the limit leaves out terms of relative size 1/n + 1/d."""
+    model, tau, n = SETTINGS[name]
+    for weighting in ("uniform", "optimal"):
+        seen = trials.known_prompt_trials(KEY, model, tau, n, 60, weighting=weighting)
+        assert 0.001 < seen.value < 0.45
+        exact = perf.finite_sample_error(
+            jax.random.key(1), model, tau, n, weighting, num_heads=20_000 // n
+        )
+        assert abs(deviation(seen, exact)) < 4
+        limit = perf.known_prompt_error(jax.random.key(2), model, tau, n, weighting)
+        for other in (seen, exact):
+            standard_error = jnp.hypot(other.standard_error, limit.standard_error)
+            finite_size = limit.value * (1 / n + 1 / model.dim)
+            assert abs(limit.value - other.value) < 4 * standard_error + finite_size
+
+
+@pytest.mark.parametrize(
+    ("tau", "weighting", "Q", "zeta", "dims"),
+    [(0.0, "uniform", 2.0, 0.2, 1), (1.0, "optimal", 1.0, 0.1, 1), (1.0, "uniform", 1.0, 0.1, 2)],
+)
+def test_gap_to_the_limit_shrinks_as_n_and_d_grow(tau, weighting, Q, zeta, dims):
+    gaps = []
+    for n, num_heads in [(4, 100_000), (8, 50_000), (16, 25_000)]:
+        model = core(d=dims * n, T=20, zeta=zeta, Q=Q, W=2.0)
+        exact = perf.finite_sample_error(KEY, model, tau, n, weighting, num_heads=num_heads)
+        limit = perf.known_prompt_error(KEY, model, tau, n, weighting, num_draws=200_000)
+        gaps.append(abs(float(limit.value - exact.value)))
+        assert gaps[-1] > 3 * jnp.hypot(limit.standard_error, exact.standard_error)
+    assert gaps[0] > 1.4 * gaps[1] > 1.96 * gaps[2]
+
+
+def test_standard_error_is_the_spread_of_the_estimate():
+    model = core(d=50, T=20)
+    keys = jax.random.split(KEY, 300)
+    estimate = jax.vmap(lambda key: perf.known_prompt_error(key, model, 2.0, 20, num_draws=300))
+    drawn = estimate(keys)
+    ratio = drawn.value.std(ddof=1) / drawn.standard_error.mean()
+    assert abs(ratio - 1) < 4 / np.sqrt(2 * 300)
+
+
+def test_scales_and_sizes_broadcast_over_the_same_draws():
+    model = core(d=50, T=20)
+    grid = perf.known_prompt_error(KEY, model, jnp.array([0.5, 1.0])[:, None], jnp.array([10, 99]))
+    assert grid.value.shape == grid.standard_error.shape == (2, 2)
+    single = perf.known_prompt_error(KEY, model, 1.0, 99)
+    np.testing.assert_allclose(grid.value[1, 1], single.value, rtol=1e-5)
+    np.testing.assert_allclose(grid.standard_error[1, 1], single.standard_error, rtol=1e-4)
+
+
+def test_weights_m_over_v_are_the_best():
+    """Against weights (m/v)^p for other powers, on the same pairs (m, v)."""
+    model = core(d=200, T=20, W=1.5)
+    m, v = (np.asarray(part, np.float64) for part in perf.pooled_moments(KEY, model, 2.5, 50_000))
+    cosines = []
+    for power in (0, 0.5, 0.9, 1.0, 1.1, 1.5):
+        c = (m / v) ** power
+        signal, noise = (c * m).mean() * 1.5, (c**2 * v).mean() * 199 / 200
+        cosines.append(signal / np.hypot(signal, np.sqrt(noise)))
+    assert np.argmax(cosines) == 3
+    kappa = m / np.sqrt(v) * 1.5
+    uniform, optimal = (float(perf.gaussian_tail(kappa * cosines[i]).mean()) for i in (0, 3))
+    for weighting, expected in {"uniform": uniform, "optimal": optimal}.items():
+        error = perf.known_prompt_error(KEY, model, 2.5, 200, weighting, num_draws=50_000)
+        np.testing.assert_allclose(error.value, expected, rtol=1e-3)
+
+
+def test_no_rule_beats_the_weighted_average():
+    """The posterior of the direction on a fine circle: its Bayes rule is the sign of <w, x>."""
+    rng = np.random.default_rng(0)
+    angles = np.linspace(0, 2 * np.pi, 4000, endpoint=False)
+    circle = np.stack([np.cos(angles), np.sin(angles)])
+    for _ in range(200):
+        m, v = rng.uniform(0.2, 2, (2, 6))
+        y = rng.choice([-1, 1], 6)
+        direction = circle[:, rng.integers(4000)]
+        x = (m * y)[:, None] * direction + np.sqrt(v)[:, None] * rng.normal(size=(6, 2))
+        log_likelihood = -(
+            ((x[:-1, :, None] - (m * y)[:-1, None, None] * circle) ** 2).sum(1) / (2 * v[:-1, None])
+        ).sum(0)
+        weights = np.exp(log_likelihood - log_likelihood.max())
+        new, scale = x[-1], m[-1] / v[-1]
+        evidence = [weights @ np.exp(scale * sign * new @ circle) for sign in (1, -1)]
+        average = ((m / v * y)[:-1, None] * x[:-1]).sum(0)
+        assert (evidence[0] > evidence[1]) == (average @ new > 0)
+
+
+# --- long contexts (X3, X4), freezing (X7) ------------------------------------------------------
+
+
+def test_long_context_error_meets_real_tokens_as_the_context_grows():
+    """The regressor shrinks as 1 / sqrt(T), so that s stays the same; the prompt scale is best."""
+    gaps, errors = [], []
+    for T in (20, 320, 5120):
+        model = core(d=8, T=T, zeta=0.1, Q=1.4, W=20 / np.sqrt(T))
+        tau = float(perf.best_prompt_scale(model))
+        snr = perf.long_context_snr(model, tau)
+        np.testing.assert_allclose(snr, np.sqrt(1 / 0.9) * 2 * np.exp(1.4**2 / 4), rtol=1e-5)
+        limit = perf.gradient_head_error(snr, 16 / 7)
+        seen = trials.known_prompt_trials(KEY, model, tau, 16, 200, num_test=200)
+        gaps.append(abs(float(seen.value - limit)))
+        errors.append(float(seen.standard_error))
+    assert gaps[0] > gaps[1] + 2 * errors[1]
+    assert gaps[1] > gaps[2]
+    assert gaps[2] < 4 * errors[2] + float(limit) * (1 / 16 + 1 / 8)
+
+
+def test_best_prompt_scale_is_where_the_snr_peaks(float64):
+    model = core(Q=1.7, sigma=0.6)
+    best = perf.best_prompt_scale(model)
+    slope = jax.grad(lambda tau: perf.long_context_snr(model, tau))
+    np.testing.assert_allclose(slope(best), 0, atol=1e-9)
+    around = perf.long_context_snr(model, best * jnp.array([0.9, 1.0, 1.1]))
+    assert jnp.argmax(around) == 1
+    gain = perf.long_context_snr(model, best) / perf.long_context_snr(model, 0.0)
+    np.testing.assert_allclose(gain, np.exp(1.7**2 / (4 * 0.6**2)), rtol=1e-9)
+    num_irrelevant = np.exp(2 * 1.5**2)
+    np.testing.assert_allclose(perf.freezing_scale(num_irrelevant, 2.0), 0.75, rtol=1e-9)
+
+
+def test_weights_freeze_where_the_map_says():
+    """The chance that two draws agree: zero below the scale, 1 - tau_f / tau beyond."""
+    seen = {0.5: [], 1.0: [], 2.0: [], 4.0: []}
+    rng = np.random.default_rng(7)
+    for N in (100, 3_000, 100_000):
+        g = rng.normal(size=(200, N))
+        for multiple, values in seen.items():
+            tau = multiple * float(perf.freezing_scale(N))
+            powers = np.exp(2 * tau * (g - g.max(axis=1, keepdims=True)))
+            shares = powers / powers.sum(axis=1, keepdims=True)
+            values.append((shares**2).sum(axis=1).mean())
+    below, at = seen[0.5], seen[1.0]
+    assert below[0] > 2 * below[1] > 4 * below[2]
+    assert at[0] > at[1] > below[1]
+    for multiple in (2.0, 4.0):
+        tau = multiple * perf.freezing_scale(100_000)
+        limit = perf.frozen_share(tau, 100_000)
+        np.testing.assert_allclose(limit, 1 - 1 / multiple, rtol=1e-5)
+        # 4 standard errors of 200 draws, and a finite-size term of 1 / log N
+        assert abs(seen[multiple][-1] - limit) < 4 * 0.3 / np.sqrt(200) + 1 / np.log(100_000)
+    assert perf.frozen_share(0.5 * perf.freezing_scale(1000, 2.0), 1000, 2.0) == 0
+
+
+def test_long_context_formula_is_badly_wrong_beyond_freezing():
+    model = core()
+    long_context = perf.gradient_head_error(perf.long_context_snr(model, 3.0), 1.0)
+    exact = perf.finite_sample_error(KEY, model, 3.0, 200, num_heads=200)
+    assert long_context > 0.49
+    assert exact.value < 0.12
+
+
+# --- heads in closed form (X4, X5, X6) ----------------------------------------------------------
+
+HEADS = [
+    ("gradient", 0.0, 0.5),
+    ("ridge", 0.1, 0.5),
+    ("ridge", 0.1, 1.0),
+    ("ridge", 1.0, 1.0),
+    ("ridge", 0.05, 2.0),
+    ("least squares", 0.0, 0.5),
+    ("least squares", 0.0, 2.0),
+    ("least squares", 0.0, 4.0),
+]
+
+
+def closed_form(method, snr, alpha, ridge):
+    if method == "gradient":
+        return perf.gradient_head_error(snr, alpha)
+    if method == "ridge":
+        return perf.ridge_error(snr, alpha, ridge)
+    return perf.least_squares_error(snr, alpha)
+
+
+@pytest.mark.parametrize(("method", "ridge", "alpha"), HEADS)
+def test_heads_in_closed_form_match_real_tokens(method, ridge, alpha):
+    """Mean pooling is the prompt scale 0, where the closed forms hold for any number of tokens."""
+    model = core(d=101, T=10, zeta=0.2, W=2.0)
+    snr = perf.long_context_snr(model, 0.0)
+    seen = trials.known_prompt_trials(
+        KEY, model, 0.0, round(alpha * 100), 60, method=method, ridge=ridge
+    )
+    expected = closed_form(method, snr, alpha, ridge)
+    assert abs(seen.value - expected) < 4 * seen.standard_error + float(expected) * 2 / 100
+
+
+@pytest.mark.parametrize(
+    ("method", "ridge", "alpha"),
+    [
+        ("ridge", 0.05, 1.0),
+        ("ridge", 1.0, 1.0),
+        ("least squares", 0.0, 0.5),
+        ("least squares", 0.0, 1.0),
+    ],
+)
+def test_gap_of_closed_forms_shrinks(method, ridge, alpha):
+    gaps = []
+    for size, num_trials in [(4, 4000), (16, 2000), (64, 1000)]:
+        model = core(d=size + 1, T=4, zeta=0.25, W=3.0)
+        snr = perf.long_context_snr(model, 0.0)
+        seen = errors_on_means(model, round(alpha * size), num_trials, method, ridge, KEY)
+        gaps.append(abs(float(seen.mean() - closed_form(method, snr, alpha, ridge))))
+    assert gaps[0] > 1.4 * gaps[1] > 1.96 * gaps[2]
+
+
+@partial(jax.jit, static_argnums=(1, 2, 3))
+def errors_on_means(model, n, num_trials, method, ridge, key):
+    """The error of a head on mean-pooled real tokens, exact given the head."""
+
+    def one(key):
+        train = trials.pool(model, model.sample(key, n), 0.0)
+        penalty = ridge * model.noise_std**2 * train.spread[0]
+        head = perf.fit_head(train.features, train.labels, method, penalty)
+        std = jnp.sqrt((1 - model.sparsity) / model.num_tokens) * model.noise_std
+        return 0.5 * jax.scipy.special.erfc(
+            model.sparsity * head @ model.regressor / (std * jnp.linalg.norm(head)) / np.sqrt(2)
+        )
+
+    return jax.lax.map(one, jax.random.split(key, num_trials), batch_size=100)
+
+
+@pytest.mark.parametrize("ridge", [0.01, 0.3, 3.0])
+@pytest.mark.parametrize("gamma", [0.5, 1.0, 2.0])
+def test_ridge_agrees_with_the_eigenvalues_of_a_drawn_wishart_matrix(gamma, ridge, float64):
+    """The factor m1 / sqrt(m2) is read off the formula's error by inverting the tail."""
+    gaps = []
+    for d in (30, 120, 480):
+        n = round(d / gamma)
+        x = np.random.default_rng(d).normal(size=(n, d))
+        eigenvalues = np.linalg.eigvalsh(x.T @ x / n)
+        m1, m2 = ((1 / (eigenvalues + ridge) ** k).mean() for k in (1, 2))
+        s, log_error = 2.0, perf.ridge_error(2.0, 1 / gamma, ridge, log=True)
+        margin = s / np.sqrt(1 + gamma / s**2) * m1 / np.sqrt(m2)
+        gaps.append(abs(float(perf.gaussian_tail(margin, log=True) / log_error) - 1))
+    assert gaps[2] < 4 / 480
+    assert gaps[0] > gaps[2]
+
+
+def test_closed_limits(float64):
+    s = jnp.array([0.0, 0.5, 2.0, 6.0])
+    for alpha in (0.3, 1.0, 1.7):
+        np.testing.assert_allclose(
+            perf.ridge_error(s, alpha, 0.0), perf.least_squares_error(s, alpha), rtol=1e-6
+        )
+        np.testing.assert_allclose(
+            perf.ridge_error(s, alpha, 1e12), perf.gradient_head_error(s, alpha), rtol=1e-9
+        )
+    known = perf.gaussian_tail(s)
+    for error in (perf.gradient_head_error, perf.least_squares_error, perf.bayes_error):
+        np.testing.assert_allclose(error(s, jnp.inf), known, rtol=1e-12)
+        np.testing.assert_allclose(error(s, 1e12), known, rtol=1e-8)
+        np.testing.assert_allclose(error(s, 1e-12), 0.5, atol=1e-4)
+    np.testing.assert_allclose(perf.ridge_error(s, jnp.inf, 0.7), known, rtol=1e-12)
+    np.testing.assert_allclose(perf.least_squares_error(s, 1.0), 0.5, rtol=1e-12)
+    near = perf.ridge_error(2.0, 1.0, jnp.array([1e-12, 1e-9, 1e-6]))
+    assert (jnp.diff(near) < 0).all()  # no cancellation as the penalty vanishes at n = d
+    np.testing.assert_allclose(near[0], 0.5, atol=2e-3)
+
+
+def test_no_ridge_beats_one_gradient_step(float64):
+    s, alpha, ridge = jnp.meshgrid(
+        jnp.array([0.5, 2.0, 4.0]), jnp.array([0.3, 1.0, 3.0]), jnp.logspace(-3, 3, 13)
+    )
+    errors = perf.ridge_error(s, alpha, ridge)
+    assert (jnp.diff(errors, axis=2) < 0).all()
+    assert (errors > perf.bayes_error(s, alpha)).all()
+
+
+@pytest.mark.parametrize("method", ["logistic", "max margin"])
+def test_other_heads_do_not_beat_the_bayes_error(method):
+    model = core(d=41, T=10, zeta=0.2, W=3.0)
+    bound = perf.bayes_error(perf.long_context_snr(model, 0.0), 1.0)
+    seen = trials.known_prompt_trials(KEY, model, 0.0, 40, 40, method=method, ridge=1e-3)
+    assert seen.value > bound + 4 * seen.standard_error
+
+
+# --- heads -------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def features():
+    x_key, y_key = jax.random.split(jax.random.key(5))
+    x = jax.random.normal(x_key, (30, 7)) + 0.5
+    return x, jnp.sign(x @ jnp.arange(1.0, 8.0) + jax.random.normal(y_key, (30,)))
+
+
+def test_heads_solve_their_problems(features):
+    x, y = features
+    np.testing.assert_allclose(perf.fit_head(x, y), (y[:, None] * x).mean(0), rtol=1e-5, atol=1e-6)
+    losses = {
+        "ridge": lambda w: jnp.mean((y - x @ w) ** 2) + 0.3 * w @ w,
+        "least squares": lambda w: jnp.mean((y - x @ w) ** 2),
+        "logistic": lambda w: jnp.mean(jnp.log1p(jnp.exp(-y * (x @ w)))) + 0.15 * w @ w,
+    }
+    for method, loss in losses.items():
+        w = perf.fit_head(x, y, method, 0.3)
+        np.testing.assert_allclose(jax.grad(loss)(w), 0, atol=1e-4)
+    wide = x[:5]
+    w = perf.fit_head(wide, y[:5], "least squares")
+    np.testing.assert_allclose(wide @ w, y[:5], atol=1e-4)
+    outside = np.linalg.svd(wide)[2][5:]
+    np.testing.assert_allclose(outside @ w, 0, atol=1e-5)  # minimum norm
+
+
+def test_max_margin_head_has_the_largest_margin(features):
+    x, y = features
+    wide, signs = x[:6], y[:6]
+    w = np.asarray(perf.fit_head(wide, signs, "max margin"), np.float64)
+
+    def margin(w):
+        return (np.asarray(signs) * (np.asarray(wide) @ w)).min() / np.linalg.norm(w)
+
+    assert margin(w) > 0
+    rng = np.random.default_rng(0)
+    for _ in range(500):
+        assert margin(w + 0.02 * np.linalg.norm(w) * rng.normal(size=7)) <= margin(w) * (1 + 1e-3)
+
+
+# --- the whole pipeline (G7) --------------------------------------------------------------------
+
+
+def test_limit_of_the_learned_prompt_is_that_of_g2():
+    model = core(W=2.0, zeta=0.2)
+    law = learned_prompt(KEY, model, 400.0, True, 3, False)
+    expected = dynamics.limiting_prompt_alignment(model, 400)
+    np.testing.assert_allclose(law.cosine**2, expected, rtol=1e-5)
+    np.testing.assert_allclose(law.leak, 0, atol=1e-6)
+
+
+PIPELINES = [
+    (0.1, 2.0, 2.0, 2.0, True),
+    (0.2, 2.0, 1.5, 3.0, True),
+    (0.1, 2.0, 2.0, 1.0, False),
+    (0.2, 2.0, 1.5, 3.0, False),
+]
+
+
+def pipeline(size, zeta, Q, W, beta, balanced, repeats):
+    """Simulation and the two predictions at n = 2 d = size."""
+    model = core(d=size // 2, T=20, zeta=zeta, Q=Q, W=W)
+    seen = dynamics.simulate(
+        KEY, model, size, repeats, prompt_norm=beta, balanced=balanced, num_test=500
+    )
+    limit, finite = (
+        perf.learned_prompt_error(
+            KEY, model, size, beta, balanced, num_draws=50_000, finite_size=finite_size
+        )
+        for finite_size in (False, True)
+    )
+    return data.Estimate.of(seen.error), limit, finite
+
+
+@pytest.mark.parametrize("setting", PIPELINES)
+def test_learned_prompt_error_matches_training_on_real_tokens(setting):
+    """What the finite-size law leaves out is smaller than what it keeps by a factor 1/sqrt(n)."""
+    seen, limit, finite = pipeline(100, *setting, 300)
+    standard_error = jnp.hypot(seen.standard_error, finite.standard_error)
+    left_out = abs(finite.value - limit.value) / np.sqrt(100)
+    assert abs(seen.value - finite.value) < 4 * standard_error + left_out
+    assert abs(seen.value - limit.value) > 2 * abs(seen.value - finite.value)
+
+
+def test_gap_of_the_learned_prompt_shrinks_as_n_and_d_grow():
+    gaps = []
+    for size, repeats in [(32, 600), (96, 200), (288, 80)]:
+        seen, limit, _ = pipeline(size, *PIPELINES[0], repeats)
+        gaps.append(float(seen.value - limit.value))
+    assert gaps[0] > 1.5 * gaps[1] > 2.25 * gaps[2]
+
+
+# --- the worth of context (X8) ------------------------------------------------------------------
+
+
+def test_samples_for_mean_pooling_solve_x4_by_hand():
+    model = core(d=51, T=50, zeta=0.2, W=2.0)
+    s, z = float(perf.long_context_snr(model, 0.0)), 1.6448536
+    n = perf.samples_for_error(model, 0.05, "mean pooling")
+    np.testing.assert_allclose(n, 50 * z**2 / (s**2 * (s**2 - z**2)), rtol=1e-4)
+    assert perf.samples_for_error(model, 1e-8, "mean pooling") == np.inf
+
+
+@pytest.mark.parametrize(
+    ("method", "W", "target"), [("known prompt", 0.8, 0.03), ("learned prompt", 1.2, 0.06)]
+)
+def test_that_many_samples_reach_the_target_on_real_tokens(method, W, target):
+    model, tau = core(d=80, T=20, zeta=0.2, Q=2.0, W=W), 1.0
+    n = perf.samples_for_error(
+        model, target, method, key=KEY, prompt_scales=jnp.array([tau]), num_draws=50_000
+    )
+    n = 2 * round(n / 2)
+    if method == "known prompt":
+        seen = trials.known_prompt_trials(KEY, model, tau, n, 200)
+    else:
+        seen = dynamics.simulate(KEY, model, n, 200, prompt_norm=tau, balanced=True)
+        seen = data.Estimate.of(seen.error)
+    assert n > 10
+    assert abs(seen.value - target) < 4 * seen.standard_error + target * 2 / n
+
+
+def test_more_context_takes_fewer_samples():
+    def worth(Q, method="known prompt", key=KEY):
+        return perf.samples_for_error(core(d=200, Q=Q, W=1.5), 0.05, method, key=key)
+
+    assert worth(2.5) < worth(2.0) < worth(1.5) < worth(1.0, "mean pooling")
+    assert worth(2.0) < worth(2.0, "learned prompt")
+    np.testing.assert_allclose(worth(1.5, key=None), worth(1.5), rtol=0.3)
+
+
+# --- twins, and noise that is not normal --------------------------------------------------------
+
+
+def test_correlated_vectors_break_the_formula():
+    """A twin: with correlation 1/2 relevant scores depend on the label."""
+    model = core(d=60, W=1.5)
+    correlated = data.core_model(
+        dim=60, context_norm=2.0, regressor_norm=1.5, num_tokens=50, sparsity=0.1, correlation=0.5
+    )
+    seen = trials.known_prompt_trials(KEY, correlated, 1.0, 60, 50)
+    formula = perf.known_prompt_error(KEY, model, 1.0, 60)
+    assert abs(deviation(seen, formula)) > 8
+    with pytest.raises(ValueError, match="Result X2 assumes a context orthogonal"):
+        perf.known_prompt_error(KEY, correlated, 1.0, 60)
+
+
+def test_noise_on_relevant_tokens_breaks_the_formula():
+    """A twin: the formula counts no noise on them."""
+    model = core(d=60)
+    draw = trials.noisy_relevant_tokens
+    seen = trials.known_prompt_trials(KEY, model, 1.0, 60, 50, draw=draw, num_test=1000)
+    formula = perf.known_prompt_error(KEY, model, 1.0, 60)
+    assert seen.value > formula.value + 8 * jnp.hypot(seen.standard_error, formula.standard_error)
+
+
+def spread_out(model):
+    """The same model with context and regressor spread over all coordinates."""
+    d = model.dim
+    signs = jnp.where(jnp.arange(d) % 2, 1.0, -1.0) / jnp.sqrt(d)
+    return dataclasses.replace(
+        model,
+        context=model.context_norm * jnp.ones(d) / jnp.sqrt(d),
+        regressor=model.regressor_norm * signs,
+    )
+
+
+@pytest.mark.parametrize("noise_law", [jax.random.rademacher, data.student_t8])
+def test_noise_of_another_law_gives_the_same_error_if_the_context_is_spread_out(noise_law):
+    model = core(d=60, T=20, zeta=0.2)
+    other = dataclasses.replace(spread_out(model), noise_law=noise_law)
+    seen = trials.known_prompt_trials(KEY, other, 1.0, 60, 50, num_test=1000)
+    formula = perf.finite_sample_error(KEY, model, 1.0, 60)
+    finite_size = float(formula.value) / 60
+    assert abs(seen.value - formula.value) < finite_size + 4 * jnp.hypot(
+        seen.standard_error, formula.standard_error
+    )
+    along_an_axis = dataclasses.replace(model, noise_law=noise_law)
+    twin = trials.known_prompt_trials(KEY, along_an_axis, 1.0, 60, 50, num_test=1000)
+    assert abs(deviation(twin, formula)) > 8
+
+
+# --- input -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: perf.gradient_head_error(-1.0, 1.0), "snr must be >= 0, got -1.0"),
+        (lambda: perf.gradient_head_error(1.0, 0.0), "samples_per_dim must be > 0, got 0.0"),
+        (lambda: perf.bayes_error(float("nan"), 1.0), "snr must be >= 0, got nan"),
+        (lambda: perf.ridge_error(1.0, 1.0, -0.1), "ridge must be >= 0, got -0.1"),
+        (lambda: perf.least_squares_error(1.0, -2.0), "samples_per_dim must be > 0, got -2.0"),
+        (lambda: perf.freezing_scale(0), "num_irrelevant must be >= 1, got 0"),
+        (lambda: perf.frozen_share(0.0, 9), "prompt_scale must be > 0, got 0.0"),
+        (lambda: perf.freezing_scale(9, 0.0), "noise_std must be > 0, got 0.0"),
+        (
+            lambda: perf.long_context_snr(core(sigma=0.0), 1.0),
+            "Result X3 needs noise on irrelevant tokens, got noise_std 0.0",
+        ),
+        (
+            lambda: perf.pooled_moments(KEY, core(), 1.0, 0),
+            "num_draws must be a whole number >= 1, got 0",
+        ),
+        (
+            lambda: perf.known_prompt_error(KEY, core(), 1.0, 0),
+            "num_examples must be > 0, got 0",
+        ),
+        (
+            lambda: perf.known_prompt_error(KEY, core(), 1.0, 9, "best"),
+            "weighting must be 'uniform' or 'optimal', got 'best'",
+        ),
+        (
+            lambda: perf.finite_sample_error(KEY, core(), 1.0, 0),
+            "num_examples must be a whole number >= 1, got 0",
+        ),
+        (
+            lambda: perf.known_prompt_error(KEY, core(nuisance=((1.0, 0.0),)), 1.0, 9),
+            "Result X2 assumes the core dataset",
+        ),
+        (
+            lambda: perf.known_prompt_error(KEY, core(noise_law=data.student_t8), 1.0, 9),
+            "Result X2 assumes Gaussian noise",
+        ),
+        (
+            lambda: perf.learned_prompt_error(KEY, core(positive_rate=0.3), 9, 1.0),
+            "Result G7 assumes labels of equal chance",
+        ),
+        (lambda: perf.learned_prompt_error(KEY, core(d=3), 9, 1.0), "G7 needs dim >= 4, got 3"),
+        (
+            lambda: perf.learned_prompt_error(KEY, core(), 9, 0.0),
+            "prompt_norm must be > 0, got 0.0",
+        ),
+        (lambda: perf.samples_for_error(core(), 0.5), "target must lie in (0, 1/2), got 0.5"),
+        (
+            lambda: perf.samples_for_error(core(), 0.1, "max pooling"),
+            "method must be one of mean pooling, known prompt, learned prompt, got 'max pooling'",
+        ),
+        (
+            lambda: perf.samples_for_error(core(), 0.1, "learned prompt"),
+            "method 'learned prompt' needs a key",
+        ),
+        (
+            lambda: perf.samples_for_error(core(Q=4.0), 0.1),
+            "below the freezing scale 1.38, but the best prompt scale is 2",
+        ),
+        (
+            lambda: perf.fit_head(jnp.ones((2, 2)), jnp.ones(2), "lasso"),
+            "method must be one of gradient, ridge, least squares, logistic, max margin",
+        ),
+        (
+            lambda: perf.fit_head(jnp.ones((2, 2)), jnp.ones(2), "ridge", -1.0),
+            "ridge must be >= 0, got -1.0",
+        ),
+        (
+            lambda: perf.fit_head(jnp.ones((2, 2)), jnp.ones(2), "logistic"),
+            "a logistic head needs ridge > 0, got 0.0",
+        ),
+    ],
+)
+def test_bad_input_is_refused_with_its_name(call, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        call()
+
+
+def test_formulas_work_in_both_precisions_and_under_jit(dtype):
+    model = core(d=10, T=10)
+    error = jax.jit(perf.ridge_error)(1.5, 2.0, 0.1)
+    assert error.dtype == dtype
+    np.testing.assert_allclose(error, perf.ridge_error(1.5, 2.0, 0.1), rtol=1e-6)
+    assert perf.known_prompt_error(KEY, model, 1.0, 20, num_draws=50).value.dtype == dtype
+    assert perf.learned_prompt_error(KEY, model, 20, 1.0, num_draws=50).value.dtype == dtype
+    assert perf.long_context_snr(model, jnp.zeros((2, 3), dtype)).shape == (2, 3)
