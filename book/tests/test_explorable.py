@@ -7,12 +7,13 @@ import math
 import subprocess
 from xml.etree import ElementTree
 
+import jax
 import numpy as np
 import pytest
 
 from bookext.explorable import SHARED, STATIC, script_of, static_picture
 from bookext.node import find_node
-from prompt_attention import data, dynamics, expressivity
+from prompt_attention import data, dynamics, expressivity, performance
 
 pytestmark = pytest.mark.skipif(find_node() is None, reason="node is not installed")
 
@@ -233,3 +234,60 @@ def test_flow_is_parted_where_the_library_says(plane, sparsity, dw):
     assert saddle == pytest.approx(float(dynamics.flow_saddle(contextual).c), rel=1e-6)
     expected = dynamics.turning_head(contextual, np.array(scores))
     np.testing.assert_allclose(heads, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["prompt-scale", "double-descent"])
+def test_normal_tail(name):
+    x = np.linspace(-4, 12, 33)
+    answers = call(script_of(name), [["formulas.tail", value] for value in x])
+    np.testing.assert_allclose(answers, [math.erfc(v / math.sqrt(2)) / 2 for v in x], rtol=3e-7)
+
+
+def test_long_context_formula_of_both_explorables_is_the_library_s():
+    contextual = data.core_model(
+        dim=9, context_norm=1.5, regressor_norm=0.7, num_tokens=50, sparsity=0.1
+    )
+    taus = [0.0, 0.4, 1.1, 2.5]
+    expected = performance.long_context_snr(contextual, np.array(taus))
+    for name in ("prompt-scale", "double-descent"):
+        calls = [["formulas.longContextSnr", tau, 1.5, 0.7, 0.1, 50] for tau in taus]
+        np.testing.assert_allclose(call(script_of(name), calls), expected, rtol=1e-5)
+
+
+def test_prompt_scale_has_the_errors_of_the_library():
+    """Its 120 draws stand for the expectation, within four of their standard errors."""
+    contextual = data.core_model(
+        dim=101, context_norm=2.0, regressor_norm=1.0, num_tokens=50, sparsity=0.1
+    )
+    state = {"context": 2, "regressor": 1, "sparsity": 0.1, "tokens": 50, "samples": 1}
+    answer, frozen, error = call(
+        script_of("prompt-scale"),
+        [["sample", state], ["formulas.freezingScale", 45], ["formulas.gradientHeadError", 2, 3]],
+    )
+    scales = np.array(answer["scales"])
+    law = performance.known_prompt_error(jax.random.key(0), contextual, scales, 100)
+    spread = np.asarray(law.standard_error) * math.sqrt(10_000 / 120)
+    assert (abs(np.array(answer["errors"]) - law.value) < 4 * spread + 1e-4).all()
+    assert frozen == pytest.approx(float(performance.freezing_scale(45)), rel=1e-6)
+    assert error == pytest.approx(float(performance.gradient_head_error(2.0, 3.0)), rel=1e-5)
+
+
+def test_mass_and_spread_of_given_scores():
+    noise = np.random.default_rng(1).normal(size=20)
+    for tau, context in ((0.0, 2.0), (1.3, 2.0), (30.0, 5.0)):
+        scores = np.concatenate([np.full(5, tau * context), tau * noise])
+        weights = np.exp(scores - scores.max())
+        weights /= weights.sum()
+        expected = [weights[:5].sum(), (weights[5:] ** 2).sum()]
+        asked = ["formulas.massAndSpread", tau, context, 5, noise.tolist()]
+        (answer,) = call(script_of("prompt-scale"), [asked])
+        np.testing.assert_allclose(answer, expected, rtol=1e-9, atol=1e-300)
+
+
+def test_double_descent_has_the_errors_of_the_library():
+    grid = list(itertools.product((0.3, 2.0, 4.0), (0.1, 1.0, 7.0), (0.0, 1e-4, 0.3, 100.0)))
+    answers = call(script_of("double-descent"), [["formulas.ridgeError", *point] for point in grid])
+    expected = [float(performance.ridge_error(*point)) for point in grid]
+    np.testing.assert_allclose(answers, expected, rtol=1e-4)
+    (gradient,) = call(script_of("double-descent"), [["formulas.ridgeError", 2, 1, "infinite"]])
+    assert gradient == pytest.approx(float(performance.gradient_head_error(2.0, 1.0)), rel=1e-5)

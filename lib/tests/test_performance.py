@@ -220,13 +220,13 @@ def test_no_rule_beats_the_weighted_average():
 def test_long_context_error_meets_real_tokens_as_the_context_grows():
     """The regressor shrinks as 1 / sqrt(T), so that s stays the same; the prompt scale is best."""
     gaps, errors = [], []
-    for T in (20, 320, 5120):
-        model = core(d=8, T=T, zeta=0.1, Q=1.4, W=20 / np.sqrt(T))
+    for T in (10, 80, 640):
+        model = core(d=8, T=T, zeta=0.1, Q=1.4, W=10 / np.sqrt(T))
         tau = float(perf.best_prompt_scale(model))
         snr = perf.long_context_snr(model, tau)
-        np.testing.assert_allclose(snr, np.sqrt(1 / 0.9) * 2 * np.exp(1.4**2 / 4), rtol=1e-5)
+        np.testing.assert_allclose(snr, np.sqrt(1 / 0.9) * np.exp(1.4**2 / 4), rtol=1e-5)
         limit = perf.gradient_head_error(snr, 16 / 7)
-        seen = trials.known_prompt_trials(KEY, model, tau, 16, 200, num_test=200)
+        seen = trials.known_prompt_trials(KEY, model, tau, 16, 200, num_test=500)
         gaps.append(abs(float(seen.value - limit)))
         errors.append(float(seen.standard_error))
     assert gaps[0] > gaps[1] + 2 * errors[1]
@@ -288,7 +288,6 @@ HEADS = [
     ("ridge", 0.05, 2.0),
     ("least squares", 0.0, 0.5),
     ("least squares", 0.0, 2.0),
-    ("least squares", 0.0, 4.0),
 ]
 
 
@@ -306,7 +305,7 @@ def test_heads_in_closed_form_match_real_tokens(method, ridge, alpha):
     model = core(d=101, T=10, zeta=0.2, W=2.0)
     snr = perf.long_context_snr(model, 0.0)
     seen = trials.known_prompt_trials(
-        KEY, model, 0.0, round(alpha * 100), 60, method=method, ridge=ridge
+        KEY, model, 0.0, round(alpha * 100), 30, method=method, ridge=ridge
     )
     expected = closed_form(method, snr, alpha, ridge)
     assert abs(seen.value - expected) < 4 * seen.standard_error + float(expected) * 2 / 100
@@ -323,7 +322,7 @@ def test_heads_in_closed_form_match_real_tokens(method, ridge, alpha):
 )
 def test_gap_of_closed_forms_shrinks(method, ridge, alpha):
     gaps = []
-    for size, num_trials in [(4, 4000), (16, 2000), (64, 1000)]:
+    for size, num_trials in [(4, 3000), (12, 2000), (36, 600)]:
         model = core(d=size + 1, T=4, zeta=0.25, W=3.0)
         snr = perf.long_context_snr(model, 0.0)
         seen = errors_on_means(model, round(alpha * size), num_trials, method, ridge, KEY)
@@ -398,7 +397,7 @@ def test_no_ridge_beats_one_gradient_step(float64):
 def test_other_heads_do_not_beat_the_bayes_error(method):
     model = core(d=41, T=10, zeta=0.2, W=3.0)
     bound = perf.bayes_error(perf.long_context_snr(model, 0.0), 1.0)
-    seen = trials.known_prompt_trials(KEY, model, 0.0, 40, 40, method=method, ridge=1e-3)
+    seen = trials.known_prompt_trials(KEY, model, 0.0, 40, 20, method=method, ridge=1e-2)
     assert seen.value > bound + 4 * seen.standard_error
 
 
@@ -459,7 +458,6 @@ PIPELINES = [
     (0.1, 2.0, 2.0, 2.0, True),
     (0.2, 2.0, 1.5, 3.0, True),
     (0.1, 2.0, 2.0, 1.0, False),
-    (0.2, 2.0, 1.5, 3.0, False),
 ]
 
 
@@ -471,7 +469,7 @@ def pipeline(size, zeta, Q, W, beta, balanced, repeats):
     )
     limit, finite = (
         perf.learned_prompt_error(
-            KEY, model, size, beta, balanced, num_draws=50_000, finite_size=finite_size
+            KEY, model, size, beta, balanced, num_draws=20_000, finite_size=finite_size
         )
         for finite_size in (False, True)
     )
@@ -481,7 +479,7 @@ def pipeline(size, zeta, Q, W, beta, balanced, repeats):
 @pytest.mark.parametrize("setting", PIPELINES)
 def test_learned_prompt_error_matches_training_on_real_tokens(setting):
     """What the finite-size law leaves out is smaller than what it keeps by a factor 1/sqrt(n)."""
-    seen, limit, finite = pipeline(100, *setting, 300)
+    seen, limit, finite = pipeline(100, *setting, 200)
     standard_error = jnp.hypot(seen.standard_error, finite.standard_error)
     left_out = abs(finite.value - limit.value) / np.sqrt(100)
     assert abs(seen.value - finite.value) < 4 * standard_error + left_out
@@ -490,7 +488,7 @@ def test_learned_prompt_error_matches_training_on_real_tokens(setting):
 
 def test_gap_of_the_learned_prompt_shrinks_as_n_and_d_grow():
     gaps = []
-    for size, repeats in [(32, 600), (96, 200), (288, 80)]:
+    for size, repeats in [(24, 600), (72, 200), (216, 60)]:
         seen, limit, _ = pipeline(size, *PIPELINES[0], repeats)
         gaps.append(float(seen.value - limit.value))
     assert gaps[0] > 1.5 * gaps[1] > 2.25 * gaps[2]
@@ -559,6 +557,27 @@ def test_noise_on_relevant_tokens_breaks_the_formula():
     assert seen.value > formula.value + 8 * jnp.hypot(seen.standard_error, formula.standard_error)
 
 
+def test_shaped_noise_takes_the_crown_from_averaging():
+    """A twin of X6: least squares learns which directions are quiet, the average does not."""
+    model = core(d=41, T=10, zeta=0.2)
+    widths = jnp.where(jnp.arange(41) % 2, 2.0, 0.25)
+    shaped = dataclasses.replace(
+        model, regressor=jnp.ones(41).at[0].set(0) / 4, noise_factor=jnp.diag(widths)
+    )
+    average, squares = (
+        trials.known_prompt_trials(KEY, shaped, 0.0, 400, 20, method=method)
+        for method in ("gradient", "least squares")
+    )
+    assert deviation(average, squares) > 8
+
+
+def test_independent_labels_leave_the_law_of_balanced_ones():
+    """A twin of G7: the mean label of a batch is of order 1/sqrt(n), and is not forgiven."""
+    seen, _, _ = pipeline(100, *PIPELINES[2], 200)
+    _, _, balanced = pipeline(100, *PIPELINES[2][:-1], True, 1)
+    assert deviation(seen, balanced) > 8
+
+
 def spread_out(model):
     """The same model with context and regressor spread over all coordinates."""
     d = model.dim
@@ -572,16 +591,17 @@ def spread_out(model):
 
 @pytest.mark.parametrize("noise_law", [jax.random.rademacher, data.student_t8])
 def test_noise_of_another_law_gives_the_same_error_if_the_context_is_spread_out(noise_law):
-    model = core(d=60, T=20, zeta=0.2)
+    """Up to a relative term of 8/d: the fourth cumulants of the scores are of order 1/d."""
+    model, tau = core(d=60, T=20, zeta=0.2), 0.7
     other = dataclasses.replace(spread_out(model), noise_law=noise_law)
-    seen = trials.known_prompt_trials(KEY, other, 1.0, 60, 50, num_test=1000)
-    formula = perf.finite_sample_error(KEY, model, 1.0, 60)
-    finite_size = float(formula.value) / 60
-    assert abs(seen.value - formula.value) < finite_size + 4 * jnp.hypot(
-        seen.standard_error, formula.standard_error
-    )
+    seen = trials.known_prompt_trials(KEY, other, tau, 60, 40, num_test=1000)
+    formula = perf.known_prompt_error(KEY, model, tau, 60)
+    finite_size = 8 / 60 * float(formula.value)
+    standard_error = jnp.hypot(seen.standard_error, formula.standard_error)
+    assert abs(seen.value - formula.value) < finite_size + 4 * standard_error
     along_an_axis = dataclasses.replace(model, noise_law=noise_law)
-    twin = trials.known_prompt_trials(KEY, along_an_axis, 1.0, 60, 50, num_test=1000)
+    twin = trials.known_prompt_trials(KEY, along_an_axis, 2 * tau, 60, 40, num_test=1000)
+    formula = perf.known_prompt_error(KEY, model, 2 * tau, 60)
     assert abs(deviation(twin, formula)) > 8
 
 
@@ -669,10 +689,14 @@ def test_bad_input_is_refused_with_its_name(call, message):
 
 
 def test_formulas_work_in_both_precisions_and_under_jit(dtype):
-    model = core(d=10, T=10)
     error = jax.jit(perf.ridge_error)(1.5, 2.0, 0.1)
     assert error.dtype == dtype
     np.testing.assert_allclose(error, perf.ridge_error(1.5, 2.0, 0.1), rtol=1e-6)
-    assert perf.known_prompt_error(KEY, model, 1.0, 20, num_draws=50).value.dtype == dtype
-    assert perf.learned_prompt_error(KEY, model, 20, 1.0, num_draws=50).value.dtype == dtype
-    assert perf.long_context_snr(model, jnp.zeros((2, 3), dtype)).shape == (2, 3)
+    assert perf.gaussian_tail(1).dtype == dtype
+    assert perf.long_context_snr(core(), jnp.zeros((2, 3), dtype)).shape == (2, 3)
+
+
+def test_monte_carlo_formulas_work_in_double_precision(float64):
+    model = core(d=10, T=10)
+    assert perf.known_prompt_error(KEY, model, 1.0, 20, num_draws=50).value.dtype == float
+    assert perf.learned_prompt_error(KEY, model, 20, 1.0, num_draws=50).value.dtype == float

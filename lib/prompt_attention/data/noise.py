@@ -25,6 +25,9 @@ def shared_noise(key: PRNGKeyArray, shape: tuple[int, int, int], dtype: Any) -> 
 def student_t8(key: PRNGKeyArray, shape: tuple[int, ...], dtype: Any) -> Array:
     """A noise law with heavy tails: Student's t with 8 degrees of freedom, scaled to variance 1.
 
-    Its moments below the eighth are finite; its exponential moments are not.
+    Its moments below the eighth are finite; its exponential moments are not. A chi-squared number
+    with 8 degrees of freedom is twice a sum of four exponential ones.
     """
-    return jnp.sqrt(jnp.asarray(6 / 8, dtype)) * jax.random.t(key, 8, shape, dtype)
+    normal_key, chi_key = jax.random.split(key)
+    half_chi_squared = jax.random.exponential(chi_key, (4, *shape), dtype).sum(axis=0)
+    return jax.random.normal(normal_key, shape, dtype) * jnp.sqrt(3 / half_chi_squared)

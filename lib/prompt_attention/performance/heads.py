@@ -52,19 +52,20 @@ def _logistic(signed, ridge):
     if not ridge > 0:
         raise ValueError(f"a logistic head needs ridge > 0, got {ridge}")
 
-    @jax.jit
-    @jax.value_and_grad
-    def loss(w):
-        return jnp.mean(jax.nn.softplus(-signed @ w)) + ridge / 2 * w @ w
-
-    start = np.zeros(signed.shape[1])
     found = optimize.minimize(
-        lambda w: [np.asarray(part, np.float64) for part in loss(jnp.asarray(w, signed.dtype))],
-        start,
+        lambda w: [np.asarray(part, np.float64) for part in _loss(w, signed, ridge)],
+        np.zeros(signed.shape[1]),
         jac=True,
         method="L-BFGS-B",
     )
     return jnp.asarray(found.x, signed.dtype)
+
+
+@jax.jit
+@jax.value_and_grad
+def _loss(w, signed, ridge):
+    w = w.astype(signed.dtype)
+    return jnp.mean(jax.nn.softplus(-signed @ w)) + ridge / 2 * w @ w
 
 
 def _max_margin(signed):

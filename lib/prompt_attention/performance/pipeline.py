@@ -154,9 +154,8 @@ def _margins(key, contextual, n, beta, balanced, prompt, sums):
     # Averages over the training set: M, and the products y M and y G. Scores differ by
     # 2 beta leak between the labels, which moves E[y M] and E[y G] away from zero.
     average = M.mean() + M.std() / jnp.sqrt(n) * k[0]
-    both = jnp.stack([M, G])
-    second = jnp.cov(both) if balanced else both @ both.T / len(c)
-    yM, yG = jnp.linalg.cholesky(second / n) @ k[1:3]
+    centre = (M.mean(), G.mean()) if balanced else (0.0, 0.0)
+    yM, yG = _correlated(M - centre[0], G - centre[1], *k[1:3] / jnp.sqrt(n))
     yM += beta * leak * (M * (1 - M)).mean()
     yG -= beta * leak * (M * G).mean()
     # Coordinates of q* and w* across qbar: lengths, and the cosine between the two.
@@ -174,8 +173,20 @@ def _margins(key, contextual, n, beta, balanced, prompt, sums):
     return mean / (sigma * jnp.sqrt(v) * jnp.sqrt(first**2 + other**2 + rest))
 
 
+def _correlated(first, second, g, h):
+    """Two numbers with the second moments of `first` and `second`, from independent g and h."""
+    std = jnp.sqrt((first**2).mean())
+    slope = (first * second).mean() / std
+    return std * g, slope * g + jnp.sqrt((second**2).mean() - slope**2) * h
+
+
 def _chi_squared(key, degrees, num_draws, random):
-    """Squared length of `degrees` normal numbers, or its mean."""
-    if not random or not degrees:
+    """Squared length of `degrees` normal numbers, or its mean.
+
+    The cube of Wilson and Hilferty (1931), whose moments are off by a part in degrees^2.
+    """
+    if not random:
         return jnp.full(num_draws, float(degrees))
-    return jax.random.chisquare(key, float(degrees), shape=(num_draws,))
+    variance = 2 / (9 * degrees)
+    g = jax.random.normal(key, (num_draws,))
+    return degrees * jnp.maximum(1 - variance + jnp.sqrt(variance) * g, 0) ** 3

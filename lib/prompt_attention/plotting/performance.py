@@ -28,10 +28,10 @@ def plot_pooled(ax: Axes, points, labels, *, centre: float, deviation: float) ->
     points, labels = np.asarray(points), np.asarray(labels)
     for sign, marker, color in ((1, "^", COLORS["prompt"]), (-1, "v", COLORS["self"])):
         chosen = points[labels == sign]
-        ax.plot(*chosen.T, marker, color=color, markersize=4, alpha=0.6, label=f"y = {sign:+d}")
-        circle = Circle((sign * centre, 0), deviation, fill=False, color="black", linewidth=1.5)
-        ax.add_patch(circle)
-    ax.plot([-centre, centre], [0, 0], "+", color="black", markersize=9)
+        ax.plot(*chosen.T, marker, color=color, markersize=3, alpha=0.4, label=f"y = {sign:+d}")
+        style = {"fill": False, "color": "black", "linewidth": 1.5, "zorder": 3}
+        ax.add_patch(Circle((sign * centre, 0), deviation, **style))
+    ax.plot([-centre, centre], [0, 0], "+", color="black", markersize=9, zorder=3)
     ax.set_aspect("equal")
     ax.set_xlabel("along $w_\\star$")
     return ax
