@@ -22,7 +22,7 @@ help: ## show this list
 
 # --- environment -------------------------------------------------------------------------------
 
-venv: $(INSTALLED) ## create .venv with the locked packages and the library
+venv: $(INSTALLED) ## create .venv with the locked packages, the library and the command coursework
 
 python-is-new:
 	@command -v $(PYTHON) >/dev/null 2>&1 || { \
@@ -41,8 +41,9 @@ $(LOCKED): FORCE | python-is-new
 	  $(BIN)/python -m pip install --disable-pip-version-check --require-hashes -r .venv-requested; \
 	  mv .venv-requested $@; }
 
-$(INSTALLED): $(LOCKED) lib/pyproject.toml
-	$(BIN)/python -m pip install --disable-pip-version-check --no-deps --no-build-isolation -e ./lib
+$(INSTALLED): $(LOCKED) lib/pyproject.toml lib/coursework/pyproject.toml
+	$(BIN)/python -m pip install --disable-pip-version-check --no-deps --no-build-isolation \
+	  -e ./lib -e ./lib/coursework
 	@touch $@
 
 lock: | python-is-new ## write requirements.lock anew from requirements.txt
