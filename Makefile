@@ -86,9 +86,9 @@ format: $(INSTALLED) ## apply style and format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-test: lint ## lint, the library's tests with shapes and types checked, the tests of the book
+test: lint ## lint, the library's tests with shapes and types checked, the assignments, the tests of the book
 	@rm -rf _build/tests
-	$(BIN)/python -m pytest lib --doctest-modules --jaxtyping-packages=prompt_attention,beartype.beartype \
+	$(BIN)/python -m pytest lib assignments --doctest-modules --jaxtyping-packages=prompt_attention,beartype.beartype \
 	  -n 2 --junitxml=_build/tests/library.xml
 	$(BIN)/python -m pytest book/tests --junitxml=_build/tests/book.xml
 

@@ -1,6 +1,7 @@
 """Hidden cases of assignment 1. Expected values come from other routes than the solutions."""
 
 import numpy as np
+
 from coursework import case, close, holds
 
 
@@ -139,7 +140,9 @@ def _crowd(f, L, S, V):
     return total
 
 
-@case("rows_among_tokens", "rows_among_tokens", points=4, hint="several rows that look at each other")
+@case(
+    "rows_among_tokens", "rows_among_tokens", points=4, hint="several rows that look at each other"
+)
 def rows(rng):
     calls = [
         (rng.normal(size=m), rng.normal(size=m), rng.normal(size=(m, m)), rng.normal(size=(m, m)))

@@ -1,6 +1,7 @@
 """Hidden cases of assignment 2. Witnesses are judged by their property, on every example."""
 
 import numpy as np
+
 from coursework import case, close, holds
 
 ANGLES = np.linspace(0, 2 * np.pi, 100_001)
@@ -85,7 +86,9 @@ def _escapes(found, zeta, dq, dw):
     for y in (1.0, -1.0):
         for q, w in ((0.0, 0.0), (dq, dw)):
             X = np.array([[1.0, y], [-q, -w * y]])
-            weights = sum(s * _softmax(X @ W @ x + np.log(shares)) for s, x in zip(shares, X))
+            weights = sum(
+                s * _softmax(X @ W @ x + np.log(shares)) for s, x in zip(shares, X, strict=True)
+            )
             if not y * (weights @ X @ v) > 1e-6 * np.abs(v).max():
                 return False
     return True
@@ -206,8 +209,7 @@ def without_bias(rng):
         w, q = pair.astype(float)
         blind = [cosine(w, q_star), cosine(q, w_star), cosine(w, q)]
         return (
-            np.allclose(blind, 0, atol=1e-4)
-            and min(cosine(w, w_star), cosine(q, q_star)) >= 0.0499
+            np.allclose(blind, 0, atol=1e-4) and min(cosine(w, w_star), cosine(q, q_star)) >= 0.0499
         )
 
     return calls, holds(
