@@ -58,10 +58,12 @@ book: $(SITE) ## run every chapter and write _build/html; warnings are errors
 	@echo "[book] $(CURDIR)/$(HTML)"
 
 # Checksums of all that the pages are made of: contents count, not dates, and so does a deleted file.
+# So do the settings from which every address follows (book/_ext/bookext/repository.py).
 $(INPUTS): FORCE
 	@mkdir -p _build
 	@find Makefile _config.yml _toc.yml requirements.lock lib/pyproject.toml book lib/prompt_attention \
 	  -type f ! -path '*/__pycache__/*' ! -path '*/.*' ! -path 'book/tests/*' -exec cksum {} + | LC_ALL=C sort > $@.new
+	@echo "addresses: $(BOOK_REPOSITORY) $(GITHUB_REPOSITORY) $(BOOK_BASE_URL)" >> $@.new
 	@if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
 
 # From clean output folders: a build that failed on a warning would pass when merely continued.

@@ -2,7 +2,17 @@
 
 from importlib import import_module
 
-SUBMODULES = ("execution", "signatures", "mathematics", "figures", "explorable", "claims", "page")
+SUBMODULES = (
+    "execution",
+    "signatures",
+    "mathematics",
+    "figures",
+    "explorable",
+    "claims",
+    "page",
+    "repository",
+    "notebooks",
+)
 
 
 def load_no_more_than_asked(app, config):

@@ -1,0 +1,46 @@
+"""Names for states of the sources: they change with the content, and with nothing else."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+
+ROOT = Path(__file__).parents[3]
+# What the notebooks are made of.
+SOURCES = ("_config.yml", "_toc.yml", "book", "lib/pyproject.toml", "lib/prompt_attention")
+_LEFT_OUT = {"__pycache__", "tests"}
+
+
+def files_under(folder: Path, left_out: Iterable[str] = _LEFT_OUT) -> list[Path]:
+    """Return a folder's files in a fixed order, without caches, tests and hidden ones."""
+    return [
+        path
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+        and not any(
+            part.startswith(".") or part in left_out for part in path.relative_to(folder).parts
+        )
+    ]
+
+
+def digest(files: Iterable[Path], root: Path) -> str:
+    """Return ten hexadecimal digits for the names and the contents of files."""
+    state = hashlib.sha256()
+    for path in files:
+        content = path.read_bytes()
+        state.update(f"{path.relative_to(root).as_posix()} {len(content)}\n".encode() + content)
+    return state.hexdigest()[:10]
+
+
+def edition(version: str, root: Path = ROOT) -> str:
+    """Return the name of the book as it stands: the library's version and a digest.
+
+    The notebooks of an edition lie in a folder of this name, which never changes.
+    """
+    files = [
+        path
+        for name in SOURCES
+        for path in ([root / name] if (root / name).is_file() else files_under(root / name))
+    ]
+    return f"{version}-{digest(files, root)}"

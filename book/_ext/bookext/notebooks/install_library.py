@@ -1,0 +1,44 @@
+# @title Install the book's library
+# Nothing is done if this version is here, or your own working copy of it. Otherwise pip adds the
+# library and what it lacks, and must leave every package that is here at the version that it has.
+import subprocess
+import sys
+import tempfile
+from importlib import metadata
+from pathlib import Path
+
+VERSION = "$version"
+WHEEL = "$wheel"
+
+
+def library_is_here():
+    try:
+        found = metadata.distribution("prompt-attention")
+    except metadata.PackageNotFoundError:
+        return False
+    origin = found.read_text("direct_url.json") or ""
+    return found.version == VERSION or '"editable": true' in origin
+
+
+def pip(*arguments):
+    command = [sys.executable, "-m", "pip", "--disable-pip-version-check", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"pip {arguments[0]} failed:\n{done.stderr}")
+    return done.stdout
+
+
+if not library_is_here():
+    if not WHEEL:
+        raise RuntimeError(
+            "This notebook does not know where the library can be had. In a copy of the book's "
+            "sources, run: pip install './lib[plot]'"
+        )
+    here = pip("list", "--format=freeze").splitlines()
+    keep = [line for line in here if not line.startswith("prompt-attention==")]
+    with tempfile.TemporaryDirectory() as folder:
+        constraints = Path(folder, "constraints.txt")
+        constraints.write_text("\n".join(keep))
+        pip("install", "--constraint", str(constraints), f"prompt-attention[plot] @ {WHEEL}")
+    if "prompt_attention" in sys.modules:
+        raise RuntimeError("Restart the session: it has loaded another version of the library.")
