@@ -50,6 +50,7 @@ SETTINGS = {
     "core": {"nuisance": ((0.0, 0.0),)},
     "one nuisance": {},
     "correlated": {"correlation": -0.6},
+    "strong context": {"nuisance": ((2.0, 0.5),)},
     "unequal labels": {"positive_rate": 0.7, "nuisance": ((0.0, -0.5),)},
     "mixture": {
         "nuisance": ((0.0, 0.0), (0.4, 2.0), (1.0, -1.0)),
@@ -219,6 +220,10 @@ def test_correlated_vectors_leave_the_plane():
         (
             lambda: dynamics.flow_saddle(discrete(correlation=0.5)),
             "Result G5 assumes a context orthogonal",
+        ),
+        (
+            lambda: dynamics.conserved(discrete(((0.0, -1.0),)), 0.0, 0.0),
+            "the conserved number needs dw != -1, got dw = -1.0",
         ),
         (
             lambda: dynamics.conserved(discrete(positive_rate=0.2), 0.0, 0.0),

@@ -11,7 +11,7 @@ import pytest
 from flax import nnx
 from scipy.optimize import minimize
 
-from prompt_attention import data, dynamics, models, risk
+from prompt_attention import data, dynamics, models, risk, training
 
 KINDS = [
     models.PromptAttention,
@@ -107,10 +107,39 @@ def test_segments_change_nothing(stream):
     runs = [
         dynamics.train(model, optax.adam(0.05), stream, 12, segment=segment) for segment in (5, 100)
     ]
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), *runs)
+    jax.tree.map(np.testing.assert_array_equal, *runs)
     nothing = dynamics.train(model, optax.adam(0.05), stream, 0)
     assert nothing.losses.shape == (0,)
     np.testing.assert_array_equal(nothing.model.head[...], model.head[...])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_record_costs_no_second_pass(ordered, stream, kind):
+    """Of the products with tokens, those of loss and gradient serve the record too."""
+    from prompt_attention.dynamics.trajectory import _advance, _as_pytree
+
+    descent = training.start(kind(DIM, rngs=nnx.Rngs(0)), optax.sgd(0.1))
+
+    def compiled(record, num_steps):
+        return _advance.lower(
+            descent,
+            jnp.arange(num_steps),
+            stream,
+            _as_pytree(record),
+            loss=risk.squared_loss,
+            optimizer=optax.sgd(0.1),
+        ).compile()
+
+    def passes(record):
+        """Products and exponentials over all tokens of a batch: 6 examples of 10 tokens."""
+        text = compiled(record, 8).as_text()
+        return len(re.findall(r"= f32\[[^]]*\]\S* (?:dot|exponential)\(", text))
+
+    observe = dynamics.observing(ordered)
+    vectors = 4  # alignments: <u, v> and the squared norms, some of them shared
+    assert passes(observe) <= passes(lambda model, batch: None) + vectors
+    few, many = (compiled(observe, n).memory_analysis().temp_size_in_bytes for n in (10, 1000))
+    assert many < few + 100  # no batch is kept, whatever the number of steps
 
 
 def test_progress_is_shown_when_asked_for(stream, capsys):
@@ -173,6 +202,19 @@ def test_inseparable_tokens_are_refused():
         dynamics.max_margin_direction(opposed)
 
 
+def late_run(contextual, batch, loss, optimizer):
+    """The directions of the prompt over 1001 steps from a head of zero, and the last model."""
+
+    def direction(model, batch):
+        return model.prompt[...] / jnp.linalg.norm(model.prompt[...])
+
+    model = models.PromptAttention(
+        contextual.dim, head=jnp.zeros(contextual.dim), prompt=1e-3 * contextual.context
+    )
+    run = dynamics.train(model, optimizer, batch, 1001, loss=loss, record=direction)
+    return np.asarray(run.records), run.model
+
+
 def test_late_training_turns_to_the_max_margin_direction():
     """With the head held, the angle to it closes over three times; the angle to q* opens."""
     contextual, batch = separable_batch()
@@ -184,19 +226,21 @@ def test_late_training_turns_to_the_max_margin_direction():
         )
         return risk.logistic_loss(held, batch)
 
-    def direction(model, batch):
-        q = model.prompt[...]
-        return q / jnp.linalg.norm(q)
-
-    model = models.PromptAttention(
-        contextual.dim, head=contextual.regressor, prompt=1e-3 * contextual.context
-    )
     optimizer = optax.chain(optax.normalize_by_update_norm(), optax.sgd(0.1))
-    run = dynamics.train(model, optimizer, batch, 1001, loss=loss, record=direction)
-    to_margin = run.records[jnp.array([20, 200, 1000])] @ target
+    directions, _ = late_run(contextual, batch, loss, optimizer)
+    to_margin = directions[[20, 200, 1000]] @ target
     assert to_margin[0] < to_margin[1] < to_margin[2]
     assert to_margin[2] > 0.98
-    qbar = contextual.context / contextual.context_norm
-    to_context = run.records[jnp.array([20, 1000])] @ qbar
+    to_context = directions[[20, 1000]] @ np.asarray(contextual.context) / contextual.context_norm
     assert to_context[1] < to_context[0] - 0.02
-    np.testing.assert_array_equal(run.model.head[...], contextual.regressor)
+
+
+def test_a_trained_head_stops_the_prompt_short():
+    """The twin of G6: the head grows, the loss vanishes, and the prompt stays where it is."""
+    contextual, batch = separable_batch()
+    target = dynamics.max_margin_direction(batch)
+    directions, model = late_run(contextual, batch, risk.logistic_loss, optax.sgd(0.5))
+    assert risk.logistic_loss(model, batch) < 0.01
+    to_margin = directions[[200, 1000]] @ target
+    assert to_margin[1] < 0.97
+    assert abs(to_margin[1] - to_margin[0]) < 0.02

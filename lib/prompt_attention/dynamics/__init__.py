@@ -1,11 +1,18 @@
 """How gradient descent finds the prompt: three steps, training, population flow, late training.
 
-`laws` holds the formulas of the three steps (Results G1 to G4) and `steps` takes them on full
-tokens; `scaling` measures exponents (G4), `flow` follows the population (G5), `margin` finds the
-direction of late training (G6), and `trajectory` trains any model. The question and the three-step
-algorithm follow Oymak et al. (2023); the formulas are this book's own.
+`laws` and `attention` hold the formulas of the three steps (Results G1 to G4) and `steps` takes
+them on full tokens; `scaling` measures exponents (G4), `flow` follows the population (G5), `margin`
+finds the direction of late training (G6), and `trajectory` trains any model. The question and the
+three-step algorithm follow Oymak et al. (2023); the formulas are this book's own.
 """
 
+from prompt_attention.dynamics.attention import (
+    attention_mass,
+    freezing_norm,
+    hard_attention_mass,
+    limiting_attention_mass,
+    second_head_alignment,
+)
 from prompt_attention.dynamics.flow import (
     Flow,
     Saddle,
@@ -17,11 +24,7 @@ from prompt_attention.dynamics.flow import (
     turning_head,
 )
 from prompt_attention.dynamics.laws import (
-    attention_mass,
-    freezing_norm,
-    hard_attention_mass,
     head_alignment,
-    limiting_attention_mass,
     limiting_prompt_alignment,
     population_prompt_alignment,
     prompt_alignment,
@@ -79,6 +82,7 @@ __all__ = [
     "prompt_descent",
     "samples_for_alignment",
     "samples_for_prompt_alignment",
+    "second_head_alignment",
     "simulate",
     "three_steps",
     "train",

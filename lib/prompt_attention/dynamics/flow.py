@@ -137,9 +137,12 @@ def conserved(
     """b^2 / (2 W^2) - Gamma(c) / Q^2, which the flow in the plane a = e = 0 keeps (Result G5).
 
     Raises:
-        ValueError: as for `flow_saddle`.
+        ValueError: as for `flow_saddle`, or dw = -1: all tokens then carry the same label and the
+            prompt rests.
     """
     dq, dw = _single_nuisance(contextual)
+    if dw == -1:
+        raise ValueError(f"the conserved number needs dw != -1, got dw = {dw}")
     b, c = np.asarray(b, np.float64), np.asarray(c, np.float64)
     Q2, W2 = float(contextual.context_norm) ** 2, float(contextual.regressor_norm) ** 2
     return b**2 / (2 * W2) - _gamma(contextual.sparsity, dq, dw, c) / Q2

@@ -1,18 +1,14 @@
-"""What three gradient steps do in high dimension, as formulas: results G1 to G4.
+"""How well the first two gradient steps point, and the examples it takes: results G1, G2, G4.
 
 Core dataset, context orthogonal to regressor, labels of equal chance, small steps. An alignment is
-a squared cosine. Nothing here is simulated but the scores of `attention_mass`.
+a squared cosine. Nothing here is simulated.
 """
-
-import math
 
 import jax
 import jax.numpy as jnp
-from jax.scipy.special import log_ndtr
-from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray, Real
+from jaxtyping import Array, ArrayLike, Float, Real
 
 from prompt_attention.data import ContextualModel
-from prompt_attention.risk import Estimate
 
 
 def head_alignment(
@@ -34,7 +30,7 @@ def head_alignment(
         ValueError: n <= 0, or the model breaks an assumption; the message names it.
     """
     contextual.assume("Result G1", "core", "orthogonal", "symmetric")
-    n = _positive("num_examples", num_examples)
+    n = positive("num_examples", num_examples)
     zeta, T = contextual.sparsity, contextual.num_tokens
     Q, W = contextual.context_norm, contextual.regressor_norm
     offset = 0.0 if balanced else zeta**2 * Q**2 / n
@@ -60,27 +56,25 @@ def prompt_alignment(
         ValueError: n <= 0, or the model breaks an assumption; the message names it.
     """
     contextual.assume("Result G2", "core", "orthogonal", "isotropic", "gaussian", "symmetric")
-    n = _positive("num_examples", num_examples)
+    n = positive("num_examples", num_examples)
     zeta, T, d = contextual.sparsity, contextual.num_tokens, contextual.dim
     Q2, W2 = contextual.context_norm**2, contextual.regressor_norm**2
     var = contextual.noise_std**2
-    imbalance = 0.0 if balanced else 1 / n  # E[ybar^2]
-    tau2 = var * (1 - zeta) / T  # variance of the noise of the mean token, per direction
-    nu2 = tau2 / n
+    imbalance = 0.0 if balanced else 1 / n  # E[ybar^2], called epsilon
+    nu2 = var * (1 - zeta) / (T * n)
     # Second moments of the first head: a = <w1, q*>, b = <w1, w*>.
-    w2 = zeta**2 * (W2 + Q2 * imbalance) + nu2 * d
     a2 = zeta**2 * Q2**2 * imbalance + nu2 * Q2
     b2 = zeta**2 * W2**2 + nu2 * W2
-    # Chat w1 = k <r, w1> r + kappa w1 + noise, with noise of second and fourth order in z.
-    k = zeta * (1 - zeta)
-    kappa = (1 - zeta) * (1 - 1 / T) * var
-    spread = var * tau2 * (1 - (1 + zeta) / T)
-    noise_along = zeta**2 * tau2 * (Q2 * w2 + 3 * a2 + b2) + spread * (w2 + a2 / Q2)
-    noise_total = zeta**2 * tau2 * ((Q2 + W2) * w2 + (d + 2) * (a2 + b2)) + spread * (d + 1) * w2
-    drift_along = (k + kappa / Q2) ** 2 * Q2 * a2
-    drift_total = k**2 * (a2 * Q2 + b2 * W2) + kappa**2 * w2 + 2 * kappa * k * (a2 + b2)
-    along = k**2 * Q2 * b2 + noise_along / n + drift_along * imbalance
-    total = k**2 * (b2 * Q2 + a2 * W2) + noise_total / n + drift_total * imbalance
+    w2 = zeta**2 * (W2 + Q2 * imbalance) + nu2 * d
+    # Chat w1 = mu <r, w1> r + kappa w1 + noise, linear and quadratic in the tokens' noise.
+    mu, kappa = zeta * (1 - zeta), (1 - zeta) * (1 - 1 / T) * var
+    linear, quadratic = zeta**2 * nu2, var * nu2 * _theta(zeta, T)
+    along = mu**2 * Q2 * b2 + linear * (Q2 * w2 + 3 * a2 + b2) + quadratic * (w2 + a2 / Q2)
+    along += imbalance * (mu + kappa / Q2) ** 2 * Q2 * a2
+    total = mu**2 * (Q2 * b2 + W2 * a2)
+    total += linear * ((Q2 + W2) * w2 + (d + 2) * (a2 + b2)) + quadratic * (d + 1) * w2
+    tilt = mu**2 * (Q2 * a2 + W2 * b2) + kappa**2 * w2 + 2 * mu * kappa * (a2 + b2)
+    total += imbalance * tilt
     return along / total
 
 
@@ -90,19 +84,19 @@ def limiting_prompt_alignment(
     """cos^2(q1, q*) = S^2 / (S^2 + N) for n, d -> infinity with d/n and T fixed (Result G2).
 
     S = zeta^2 (1 - zeta) W^2 Q and, with ||w1||^2 = zeta^2 W^2 + nu^2 d,
-    N = d sigma^2 (1 - zeta) / (T n) [sigma^2 (1 - (1 + zeta) / T) ||w1||^2 + zeta^4 W^4].
+    N = nu^2 d [theta sigma^2 ||w1||^2 + zeta^4 W^4], theta = 1 - (1 + zeta) / T.
 
     Raises:
         ValueError: as for `prompt_alignment`.
     """
     contextual.assume("Result G2", "core", "orthogonal", "isotropic", "gaussian", "symmetric")
-    n = _positive("num_examples", num_examples)
+    n = positive("num_examples", num_examples)
     zeta, T = contextual.sparsity, contextual.num_tokens
     Q, W, var = contextual.context_norm, contextual.regressor_norm, contextual.noise_std**2
     noise = contextual.dim * var * (1 - zeta) / (T * n)  # nu^2 d
     w2 = zeta**2 * W**2 + noise
     S = zeta**2 * (1 - zeta) * W**2 * Q
-    N = noise * (var * (1 - (1 + zeta) / T) * w2 + zeta**4 * W**4)
+    N = noise * (_theta(zeta, T) * var * w2 + zeta**4 * W**4)
     return S**2 / (S**2 + N)
 
 
@@ -119,81 +113,6 @@ def population_prompt_alignment(correlation: Real[ArrayLike, "*r"]) -> Float[Arr
     if not isinstance(rho, jax.core.Tracer) and not (abs(rho) <= 1).all():
         raise ValueError(f"correlation must lie in [-1, 1], got {rho}")
     return (1 + rho**2) ** 2 / (1 + 3 * rho**2)
-
-
-def attention_mass(
-    key: PRNGKeyArray,
-    contextual: ContextualModel,
-    prompt_norm: Real[ArrayLike, ""],
-    alignment: Real[ArrayLike, ""],
-    num_draws: int,
-) -> Estimate:
-    """E[M] of a prompt with a given norm and squared cosine to q*, from its scores (Result G3).
-
-    Relevant tokens score beta c Q, irrelevant ones beta sigma g_t, so one draw of M takes one
-    normal number for each irrelevant token. The prompt's component along w*, of order
-    1 / sqrt(d), is left out.
-
-    Raises:
-        ValueError: a negative norm, an alignment outside [0, 1], fewer than two draws, or a broken
-            assumption.
-    """
-    contextual.assume("Result G3", "core", "orthogonal", "isotropic", "gaussian")
-    if not isinstance(num_draws, int) or num_draws < 2:
-        raise ValueError(f"num_draws must be a whole number >= 2, got {num_draws!r}")
-    beta, c = _prompt(prompt_norm, alignment)
-    num_relevant = contextual.num_relevant
-    T_irr = contextual.num_tokens - num_relevant
-
-    def draw(key):
-        g = jax.random.normal(key, (T_irr,), contextual.context.dtype)
-        irrelevant = jax.nn.logsumexp(beta * contextual.noise_std * g)
-        relevant = math.log(num_relevant) + beta * c * contextual.context_norm
-        return jax.nn.sigmoid(relevant - irrelevant)
-
-    batch_size = min(num_draws, max(1, 2**20 // T_irr))
-    return Estimate.of(jax.lax.map(draw, jax.random.split(key, num_draws), batch_size=batch_size))
-
-
-def limiting_attention_mass(
-    contextual: ContextualModel,
-    prompt_norm: Real[ArrayLike, "*b"],
-    alignment: Real[ArrayLike, ""],
-) -> Float[Array, "*b"]:
-    """M for T -> infinity: zeta e^{bcQ} / (zeta e^{bcQ} + (1-zeta) e^{b^2 sigma^2/2}).
-
-    b is the prompt's norm; M is largest at b = c Q / sigma^2. Holds while b stays below
-    `freezing_norm`. (Result G3)
-    """
-    contextual.assume("Result G3", "core", "orthogonal", "isotropic", "gaussian")
-    beta, c = _prompt(prompt_norm, alignment)
-    zeta = contextual.sparsity
-    gain = beta * c * contextual.context_norm - (beta * contextual.noise_std) ** 2 / 2
-    return jax.nn.sigmoid(math.log(zeta) - math.log1p(-zeta) + gain)
-
-
-def hard_attention_mass(
-    contextual: ContextualModel, alignment: Real[ArrayLike, ""]
-) -> Float[Array, ""]:
-    """E[M] for prompt norm -> infinity: Phi(c Q / sigma)^{(1 - zeta) T}, exact for any T.
-
-    An infinitely large prompt picks the token of the largest score. (Result G3)
-    """
-    contextual.assume("Result G3", "core", "orthogonal", "isotropic", "gaussian")
-    _, c = _prompt(0.0, alignment)
-    T_irr = contextual.num_tokens - contextual.num_relevant
-    return jnp.exp(T_irr * log_ndtr(c * contextual.context_norm / contextual.noise_std))
-
-
-def freezing_norm(contextual: ContextualModel) -> Float[Array, ""]:
-    """The prompt norm sqrt(2 log T_irr) / sigma from which single noise tokens win (Result G3).
-
-    Beyond it the sum over irrelevant tokens is carried by its largest terms and no longer by its
-    mean: the law of large numbers behind the long-context limit fails.
-    """
-    contextual.assume("Result G3", "isotropic", "gaussian")
-    T_irr = contextual.num_tokens - contextual.num_relevant
-    return jnp.sqrt(2 * math.log(T_irr)) / contextual.noise_std
 
 
 def samples_for_alignment(
@@ -230,11 +149,16 @@ def samples_for_prompt_alignment(
     contextual.assume("Result G4", "core", "orthogonal", "isotropic", "gaussian", "symmetric")
     t = _target(target)
     zeta, T, var = contextual.sparsity, contextual.num_tokens, contextual.noise_std**2
-    A = var * (1 - (1 + zeta) / T)
+    A = _theta(zeta, T) * var
     B = A + (zeta * contextual.regressor_norm) ** 2
     K = ((1 - zeta) * contextual.context_norm) ** 2 * (1 - t) / t
     u = 2 * K / (B + jnp.sqrt(B**2 + 4 * A * K))
     return samples_for_alignment(contextual, 0.5, balanced=True) / u
+
+
+def _theta(zeta, T):
+    """What centring within an example leaves of the quadratic noise."""
+    return 1 - (1 + zeta) / T
 
 
 def _noise_trace(contextual):
@@ -242,20 +166,12 @@ def _noise_trace(contextual):
     return contextual.noise_std**2 * (contextual.dim if F is None else jnp.sum(F**2))
 
 
-def _positive(name, value):
+def positive(name: str, value: ArrayLike) -> Array:
+    """The value as an array; a ValueError unless it is positive or traced."""
     value = jnp.asarray(value)
     if not isinstance(value, jax.core.Tracer) and not (value > 0).all():
         raise ValueError(f"{name} must be > 0, got {value}")
     return value
-
-
-def _prompt(prompt_norm, alignment):
-    beta, alignment = jnp.asarray(prompt_norm), jnp.asarray(alignment)
-    if not isinstance(beta, jax.core.Tracer) and not (beta >= 0).all():
-        raise ValueError(f"prompt_norm must be >= 0, got {beta}")
-    if not isinstance(alignment, jax.core.Tracer) and not 0 <= alignment <= 1:
-        raise ValueError(f"alignment, a squared cosine, must lie in [0, 1], got {alignment}")
-    return beta, jnp.sqrt(alignment)
 
 
 def _target(target):

@@ -37,6 +37,7 @@ class Simulation(NamedTuple):
 
     head_alignment: Float[Array, " repeats"]  # cos^2(w1, w*)
     prompt_alignment: Float[Array, " repeats"]  # cos^2(q1, q*)
+    second_head_alignment: Float[Array, " repeats"]  # cos^2(w2, w*)
     attention_mass: Float[Array, " repeats"]  # mean mass on the relevant tokens of fresh examples
     error: Float[Array, " repeats"]  # share of fresh examples with y f(X) <= 0
 
@@ -73,9 +74,9 @@ def three_steps(
     key: PRNGKeyArray,
     contextual: ContextualModel,
     num_examples: int,
-    *,
     prompt_norm: Real[ArrayLike, ""] | None = None,
     balanced: bool = False,
+    *,
     step_size: Real[ArrayLike, ""] = 0.0,
 ) -> ThreeSteps:
     """Take the three steps, each on n fresh examples drawn token by token.
@@ -98,7 +99,7 @@ def three_steps(
     _check(contextual, num_examples, prompt_norm, balanced)
     return _three_steps(
         key,
-        contextual,
+        _relevant_first(contextual),
         num_examples,
         prompt_norm,
         step_size,
@@ -130,7 +131,7 @@ def simulate(
     _check(contextual, num_examples, prompt_norm, balanced)
     return _simulate(
         jax.random.split(key, num_repeats),
-        contextual,
+        _relevant_first(contextual),
         num_examples,
         prompt_norm,
         step_size,
@@ -159,6 +160,7 @@ def _simulate(keys, contextual, num_examples, prompt_norm, step_size, *, chunk, 
         return Simulation(
             alignment(steps.first_head, contextual.regressor),
             alignment(steps.prompt, contextual.context),
+            alignment(steps.head, contextual.regressor),
             mass,
             error,
         )
@@ -169,8 +171,6 @@ def _simulate(keys, contextual, num_examples, prompt_norm, step_size, *, chunk, 
 @partial(jax.jit, static_argnames=("chunk", "balanced"))
 def _three_steps(key, contextual, num_examples, prompt_norm, step_size, *, chunk, balanced):
     # num_examples is traced: one compilation serves many sample sizes.
-    # No statistic here depends on the order of the tokens, so the relevant ones may come first.
-    contextual = dataclasses.replace(contextual, relevance="first")
     origin = jnp.zeros(contextual.dim, contextual.context.dtype)
 
     def step(vectors, step_input):
@@ -194,7 +194,6 @@ def _three_steps(key, contextual, num_examples, prompt_norm, step_size, *, chunk
 
 def _test(key, contextual, steps, num_test):
     directions = jnp.stack([steps.head, steps.prompt])
-    contextual = dataclasses.replace(contextual, relevance="first")
     test = contextual.sample_projections(key, num_test, directions)
     e1, e2 = jnp.eye(2, dtype=directions.dtype)
     projected = models.PromptAttention(2, head=e1, prompt=e2)
@@ -217,6 +216,11 @@ def _average(contributions, key, contextual, num_examples, chunk, balanced):
     zero = jnp.zeros(contextual.dim, contextual.context.dtype)
     totals = jax.lax.fori_loop(0, -(-num_examples // chunk), add, (zero, zero))
     return jax.tree.map(lambda total: total / num_examples, totals)
+
+
+def _relevant_first(contextual):
+    """Nothing here depends on the order of the tokens, and shuffling them takes time."""
+    return dataclasses.replace(contextual, relevance="first")
 
 
 def _chunk(contextual, num_examples):

@@ -1,0 +1,142 @@
+"""What a prompt of a given length and alignment attends to, and the head it yields: G3, G3w.
+
+The scores are drawn, one normal number for each irrelevant token; nothing else is simulated.
+"""
+
+import math
+
+import jax
+import jax.numpy as jnp
+from jax.scipy.special import log_ndtr
+from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray, Real
+
+from prompt_attention.data import ContextualModel, Estimate
+from prompt_attention.dynamics.laws import positive
+
+
+def attention_mass(
+    key: PRNGKeyArray,
+    contextual: ContextualModel,
+    prompt_norm: Real[ArrayLike, ""],
+    alignment: Real[ArrayLike, ""],
+    num_draws: int,
+) -> Estimate:
+    """E[M] of a prompt with a given norm and squared cosine to q*, from its scores (Result G3).
+
+    Relevant tokens score beta c Q, irrelevant ones beta sigma g_t, so one draw of M takes one
+    normal number for each irrelevant token. The prompt's component along w*, of order
+    1 / sqrt(d), is left out.
+
+    Raises:
+        ValueError: a negative norm, an alignment outside [0, 1], fewer than two draws, or a broken
+            assumption.
+    """
+    contextual.assume("Result G3", "core", "orthogonal", "isotropic", "gaussian")
+    return Estimate.of(_draw_pooling(key, contextual, prompt_norm, alignment, num_draws)[0])
+
+
+def second_head_alignment(
+    key: PRNGKeyArray,
+    contextual: ContextualModel,
+    num_examples: Real[ArrayLike, "*n"],
+    prompt_norm: Real[ArrayLike, ""],
+    alignment: Real[ArrayLike, ""],
+    num_draws: int,
+) -> Estimate:
+    """cos^2(w2, w*) = m^2 W^2 / (m^2 W^2 + sigma^2 v d / n), m = E[M], v = E[V] (Result G3w).
+
+    V is the sum of squared attention weights of the irrelevant tokens. The limit n, d -> infinity
+    with d/n and T fixed; at prompt norm 0 it is `head_alignment` for balanced labels. The
+    standard error is that of the draws of (M, V), to first order.
+
+    Args:
+        key: for the draws, which serve all n.
+        contextual: the data: core, orthogonal, isotropic, Gaussian, with labels of equal chance.
+        num_examples: n, the examples of the third step.
+        prompt_norm: beta, the norm of the prompt.
+        alignment: its squared cosine to q*, from `prompt_alignment` or measured.
+        num_draws: draws of (M, V).
+
+    Raises:
+        ValueError: n <= 0, or as for `attention_mass`.
+    """
+    contextual.assume("Result G3w", "core", "orthogonal", "isotropic", "gaussian", "symmetric")
+    n = positive("num_examples", num_examples)
+    M, V = _draw_pooling(key, contextual, prompt_norm, alignment, num_draws)
+    m, v = M.mean(), V.mean()
+    signal = (m * contextual.regressor_norm) ** 2
+    cos2 = signal / (signal + contextual.noise_std**2 * v * contextual.dim / n)
+    log_odds = Estimate.of(2 * M / m - V / v)  # the first-order change of log(cos2 / (1 - cos2))
+    return Estimate(cos2, cos2 * (1 - cos2) * log_odds.standard_error)
+
+
+def limiting_attention_mass(
+    contextual: ContextualModel,
+    prompt_norm: Real[ArrayLike, "*b"],
+    alignment: Real[ArrayLike, ""],
+) -> Float[Array, "*b"]:
+    """M for T -> infinity: zeta e^{bcQ} / (zeta e^{bcQ} + (1-zeta) e^{b^2 sigma^2/2}).
+
+    b is the prompt's norm; M is largest at b = c Q / sigma^2. Holds while b stays below
+    `freezing_norm`. (Result G3)
+
+    Raises:
+        ValueError: a negative norm, an alignment outside [0, 1], or a broken assumption.
+    """
+    contextual.assume("Result G3", "core", "orthogonal", "isotropic", "gaussian")
+    beta, c = _prompt(prompt_norm, alignment)
+    zeta = contextual.sparsity
+    gain = beta * c * contextual.context_norm - (beta * contextual.noise_std) ** 2 / 2
+    return jax.nn.sigmoid(math.log(zeta) - math.log1p(-zeta) + gain)
+
+
+def hard_attention_mass(
+    contextual: ContextualModel, alignment: Real[ArrayLike, ""]
+) -> Float[Array, ""]:
+    """E[M] for prompt norm -> infinity: Phi(c Q / sigma)^{(1 - zeta) T}, exact for any T.
+
+    An infinitely large prompt picks the token of the largest score. (Result G3)
+    """
+    contextual.assume("Result G3", "core", "orthogonal", "isotropic", "gaussian")
+    _, c = _prompt(0.0, alignment)
+    T_irr = contextual.num_tokens - contextual.num_relevant
+    return jnp.exp(T_irr * log_ndtr(c * contextual.context_norm / contextual.noise_std))
+
+
+def freezing_norm(contextual: ContextualModel) -> Float[Array, ""]:
+    """The prompt norm sqrt(2 log T_irr) / sigma from which single noise tokens win (Result G3).
+
+    Beyond it the sum over irrelevant tokens is carried by its largest terms and no longer by its
+    mean: the law of large numbers behind the long-context limit fails.
+    """
+    contextual.assume("Result G3", "isotropic", "gaussian")
+    T_irr = contextual.num_tokens - contextual.num_relevant
+    return jnp.sqrt(2 * math.log(T_irr)) / contextual.noise_std
+
+
+def _prompt(prompt_norm, alignment):
+    beta, alignment = jnp.asarray(prompt_norm), jnp.asarray(alignment)
+    if not isinstance(beta, jax.core.Tracer) and not (beta >= 0).all():
+        raise ValueError(f"prompt_norm must be >= 0, got {beta}")
+    if not isinstance(alignment, jax.core.Tracer) and not 0 <= alignment <= 1:
+        raise ValueError(f"alignment, a squared cosine, must lie in [0, 1], got {alignment}")
+    return beta, jnp.sqrt(alignment)
+
+
+def _draw_pooling(key, contextual, prompt_norm, alignment, num_draws):
+    """Draws of the mass M on relevant tokens and of V, the squared weights of the others."""
+    if not isinstance(num_draws, int) or num_draws < 2:
+        raise ValueError(f"num_draws must be a whole number >= 2, got {num_draws!r}")
+    beta, c = _prompt(prompt_norm, alignment)
+    num_relevant = contextual.num_relevant
+    T_irr = contextual.num_tokens - num_relevant
+
+    def draw(key):
+        g = jax.random.normal(key, (T_irr,), contextual.context.dtype)
+        scores = beta * contextual.noise_std * g
+        relevant = math.log(num_relevant) + beta * c * contextual.context_norm
+        log_total = jnp.logaddexp(relevant, jax.nn.logsumexp(scores))
+        return jnp.exp(relevant - log_total), jnp.exp(2 * (scores - log_total)).sum()
+
+    batch_size = min(num_draws, max(1, 2**20 // T_irr))
+    return jax.lax.map(draw, jax.random.split(key, num_draws), batch_size=batch_size)
