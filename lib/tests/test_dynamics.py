@@ -417,8 +417,8 @@ def test_exponent_and_crossing_on_known_curves():
         np.std(noisy), dynamics.exponent(x, x, [0.1] * 3).standard_error, rtol=0.05
     )
     grid = np.array([10.0, 20.0, 40.0])
-    values = np.log(grid / 10) + 0.2 * rng.standard_normal((4000, 50, 3))
-    found = [dynamics.crossing(grid, v, np.log(2.5)) for v in values[:500]]
+    values = 0.4 * np.log(grid / 10) + 0.08 * rng.standard_normal((500, 50, 3))
+    found = [dynamics.crossing(grid, v, 0.4 * np.log(2.5)) for v in values]
     logs = np.log([f.location for f in found])
     np.testing.assert_allclose(logs.mean(), np.log(25), atol=4 * logs.std() / np.sqrt(500))
     np.testing.assert_allclose(logs.std(), np.mean([f.relative_error for f in found]), rtol=0.15)
