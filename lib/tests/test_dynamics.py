@@ -150,10 +150,11 @@ def test_prompt_alignment_is_measured(measured):
 
 def test_second_head_alignment_is_measured(measured):
     """Four standard errors, and 1/d for what is left out at finite d."""
-    contextual, n, _, runs = measured
+    contextual, n, balanced, runs = measured
     value, error = mean_and_error(runs.second_head_alignment)
+    reached = runs.prompt_alignment.mean()
     expected = dynamics.second_head_alignment(
-        fast_key(12), contextual, n, PROMPT_NORM, runs.prompt_alignment.mean(), 4000
+        fast_key(12), contextual, n, PROMPT_NORM, reached, 4000, balanced=balanced
     )
     tolerance = 4 * np.hypot(error, expected.standard_error) + 1 / contextual.dim
     assert abs(value - expected.value) < tolerance
@@ -192,7 +193,7 @@ def test_gaps_shrink_with_the_dimension():
         second, second_error = mean_and_error(runs.second_head_alignment)
         limit = dynamics.limiting_prompt_alignment(contextual, n)
         second_limit, limit_error = dynamics.second_head_alignment(
-            fast_key(0), contextual, n, 0.8, limit, 40_000
+            fast_key(0), contextual, n, 0.8, limit, 40_000, balanced=True
         )
         gaps.append(
             [
@@ -281,7 +282,9 @@ def test_attention_on_tokens_is_measured(name):
     spread, spread_error = mean_and_error((weights**2 * ~relevant).sum(axis=1))
     drawn = dynamics.attention_mass(fast_key(2), contextual, beta, alignment, 4000)
     assert abs(mass - drawn.value) <= 4 * np.hypot(mass_error, drawn.standard_error) + 1e-6
-    head = dynamics.second_head_alignment(fast_key(3), contextual, 50, beta, alignment, 4000)
+    head = dynamics.second_head_alignment(
+        fast_key(3), contextual, 50, beta, alignment, 4000, balanced=True
+    )
     signal = (mass * 1.5) ** 2
     expected = signal / (signal + float(contextual.noise_std) ** 2 * spread * 40 / 50)
     relative = np.hypot(2 * mass_error / mass, spread_error / spread)
@@ -307,7 +310,9 @@ def test_attention_mass_of_the_learned_prompt():
 def test_second_head_has_its_limits():
     """Without a prompt it is G1; in long contexts the gain in sample size tends to its law."""
     contextual = core()
-    without = dynamics.second_head_alignment(fast_key(0), contextual, jnp.arange(9, 99), 0, 1, 2)
+    without = dynamics.second_head_alignment(
+        fast_key(0), contextual, jnp.arange(9, 99), 0, 1, 2, balanced=True
+    )
     np.testing.assert_allclose(
         without.value, dynamics.head_alignment(contextual, np.arange(9, 99), balanced=True), 1e-5
     )
@@ -316,7 +321,7 @@ def test_second_head_has_its_limits():
         longer = core(num_tokens=num_tokens, noise_std=1.25)
         half = dynamics.samples_for_alignment(longer, 0.5, balanced=True)
         reached, error = dynamics.second_head_alignment(
-            fast_key(1), longer, half, beta, 0.88, 20_000
+            fast_key(1), longer, half, beta, 0.88, 20_000, balanced=True
         )
         gain = np.exp(2 * beta * np.sqrt(0.88) * 2 - 2 * (beta * 1.25) ** 2)
         gaps.append(abs(reached - gain / (1 + gain)))

@@ -42,12 +42,15 @@ def second_head_alignment(
     prompt_norm: Real[ArrayLike, ""],
     alignment: Real[ArrayLike, ""],
     num_draws: int,
+    *,
+    balanced: bool = False,
 ) -> Estimate:
-    """cos^2(w2, w*) = m^2 W^2 / (m^2 W^2 + sigma^2 v d / n), m = E[M], v = E[V] (Result G3w).
+    """cos^2(w2, w*) = m^2 W^2 / (m^2 W^2 + E[M^2] Q^2 [random labels] / n + sigma^2 v d / n).
 
-    V is the sum of squared attention weights of the irrelevant tokens. The limit n, d -> infinity
-    with d/n and T fixed; at prompt norm 0 it is `head_alignment` for balanced labels. The
-    standard error is that of the draws of (M, V), to first order.
+    m = E[M], v = E[V], and V is the sum of squared attention weights of the irrelevant tokens. The
+    limit n, d -> infinity with d/n and T fixed; at prompt norm 0 it is `head_alignment`. The
+    standard error is that of the draws of (M, V), to first order and without the term of random
+    labels. (Result G3w)
 
     Args:
         key: for the draws, which serve all n.
@@ -56,6 +59,8 @@ def second_head_alignment(
         prompt_norm: beta, the norm of the prompt.
         alignment: its squared cosine to q*, from `prompt_alignment` or measured.
         num_draws: draws of (M, V).
+        balanced: whether exactly half of the labels are +1; random labels leave a piece of the
+            context in the head.
 
     Raises:
         ValueError: n <= 0, or as for `attention_mass`.
@@ -65,7 +70,8 @@ def second_head_alignment(
     M, V = _draw_pooling(key, contextual, prompt_norm, alignment, num_draws)
     m, v = M.mean(), V.mean()
     signal = (m * contextual.regressor_norm) ** 2
-    cos2 = signal / (signal + contextual.noise_std**2 * v * contextual.dim / n)
+    offset = 0.0 if balanced else (M**2).mean() * contextual.context_norm**2 / n
+    cos2 = signal / (signal + offset + contextual.noise_std**2 * v * contextual.dim / n)
     log_odds = Estimate.of(2 * M / m - V / v)  # the first-order change of log(cos2 / (1 - cos2))
     return Estimate(cos2, cos2 * (1 - cos2) * log_odds.standard_error)
 
