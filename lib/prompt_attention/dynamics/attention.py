@@ -45,12 +45,13 @@ def second_head_alignment(
     *,
     balanced: bool = False,
 ) -> Estimate:
-    """cos^2(w2, w*) = m^2 W^2 / (m^2 W^2 + E[M^2] Q^2 [random labels] / n + sigma^2 v d / n).
+    """cos^2(w2, w*) = m^2 W^2 / (m^2 W^2 + o [random labels] / n + sigma^2 v d / n).
 
-    m = E[M], v = E[V], and V is the sum of squared attention weights of the irrelevant tokens. The
-    limit n, d -> infinity with d/n and T fixed; at prompt norm 0 it is `head_alignment`. The
-    standard error is that of the draws of (M, V), to first order and without the term of random
-    labels. (Result G3w)
+    m = E[M], v = E[V], and V is the sum of squared attention weights of the irrelevant tokens;
+    o = E[M^2 Q^2 + 2 M A c Q sigma + sigma^2 A^2], and A is the mean of their g_t by the same
+    weights. The limit n, d -> infinity with d/n and T fixed; at prompt norm 0 it is
+    `head_alignment`. The standard error is that of the draws of (M, V), to first order and without
+    the term of random labels. (Result G3w)
 
     Args:
         key: for the draws, which serve all n.
@@ -59,18 +60,20 @@ def second_head_alignment(
         prompt_norm: beta, the norm of the prompt.
         alignment: its squared cosine to q*, from `prompt_alignment` or measured.
         num_draws: draws of (M, V).
-        balanced: whether exactly half of the labels are +1; random labels leave a piece of the
-            context in the head.
+        balanced: whether exactly half of the labels are +1; random labels leave a piece of the mean
+            pooled token in the head, along context and prompt.
 
     Raises:
         ValueError: n <= 0, or as for `attention_mass`.
     """
     contextual.assume("Result G3w", "core", "orthogonal", "isotropic", "gaussian", "symmetric")
     n = positive("num_examples", num_examples)
-    M, V = _draw_pooling(key, contextual, prompt_norm, alignment, num_draws)
+    M, V, A = _draw_pooling(key, contextual, prompt_norm, alignment, num_draws)
     m, v = M.mean(), V.mean()
     signal = (m * contextual.regressor_norm) ** 2
-    offset = 0.0 if balanced else (M**2).mean() * contextual.context_norm**2 / n
+    along, noise = M * contextual.context_norm, contextual.noise_std * A
+    piece = (along**2 + 2 * jnp.sqrt(alignment) * along * noise + noise**2).mean()
+    offset = 0.0 if balanced else piece / n
     cos2 = signal / (signal + offset + contextual.noise_std**2 * v * contextual.dim / n)
     log_odds = Estimate.of(2 * M / m - V / v)  # the first-order change of log(cos2 / (1 - cos2))
     return Estimate(cos2, cos2 * (1 - cos2) * log_odds.standard_error)
@@ -130,7 +133,10 @@ def _prompt(prompt_norm, alignment):
 
 
 def _draw_pooling(key, contextual, prompt_norm, alignment, num_draws):
-    """Draws of the mass M on relevant tokens and of V, the squared weights of the others."""
+    """Draws of M, the mass on relevant tokens, and of V and A, which sum over the others.
+
+    V sums their squared weights, A their weights times g_t.
+    """
     if not isinstance(num_draws, int) or num_draws < 2:
         raise ValueError(f"num_draws must be a whole number >= 2, got {num_draws!r}")
     beta, c = _prompt(prompt_norm, alignment)
@@ -142,7 +148,8 @@ def _draw_pooling(key, contextual, prompt_norm, alignment, num_draws):
         scores = beta * contextual.noise_std * g
         relevant = math.log(num_relevant) + beta * c * contextual.context_norm
         log_total = jnp.logaddexp(relevant, jax.nn.logsumexp(scores))
-        return jnp.exp(relevant - log_total), jnp.exp(2 * (scores - log_total)).sum()
+        weights = jnp.exp(scores - log_total)
+        return jnp.exp(relevant - log_total), (weights**2).sum(), weights @ g
 
     batch_size = min(num_draws, max(1, 2**20 // T_irr))
     return jax.lax.map(draw, jax.random.split(key, num_draws), batch_size=batch_size)

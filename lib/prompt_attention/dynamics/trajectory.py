@@ -132,7 +132,8 @@ def train(
         shapes = jax.tree.map(lambda x: np.zeros((latest, *x.shape[1:]), x.dtype), history)
         done, (descent, history) = latest, saves.load(latest, (descent, shapes))
     quiet = None if progress is None else not progress
-    with tqdm(total=num_steps, initial=done, disable=quiet, delay=1, unit="step") as bar:
+    delay = 0 if progress else 1
+    with tqdm(total=num_steps, initial=done, disable=quiet, delay=delay, unit="step") as bar:
         while done < num_steps:
             count = min(segment - done % segment, num_steps - done)
             descent, kept = advance(descent, jnp.arange(done, done + count), batches, record)
