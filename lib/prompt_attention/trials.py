@@ -11,6 +11,8 @@ from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray, Real
 from prompt_attention import models, risk
 from prompt_attention.data import Batch, ContextualModel, Estimate
 from prompt_attention.performance import fit_head
+from prompt_attention.performance.heads import SOLVED_BY_JAX
+from prompt_attention.performance.pooled import weighting_power
 
 Draw = Callable[[ContextualModel, PRNGKeyArray, int], Batch]
 
@@ -40,7 +42,7 @@ def pool(
 def known_prompt_trials(
     key: PRNGKeyArray,
     contextual: ContextualModel,
-    prompt_scale: Real[ArrayLike, ""],
+    prompt_scale: Real[ArrayLike, "*grid"],
     num_examples: int,
     num_trials: int,
     *,
@@ -58,31 +60,28 @@ def known_prompt_trials(
     Args:
         key: split once for each trial.
         contextual: any data.
-        prompt_scale: tau; the prompt is tau qbar*.
+        prompt_scale: tau; the prompt is tau qbar*. All scales pool the same tokens.
         num_examples: n, the size of a training set.
-        num_trials: the number of training sets.
+        num_trials: the number of training sets, at least 2.
         method: as in `fit_head`.
         weighting: "uniform", or "optimal" to weigh each feature by its m / v.
         ridge: as in `fit_head`, but in units of the mean variance of the pooled noise.
         num_test: test examples for each trial.
         draw: a function of (contextual, key, n) in place of `ContextualModel.sample`.
     """
+    power = weighting_power(weighting)
+    scales = jnp.asarray(prompt_scale, float)
     projected = draw is None and contextual.noise_law is jax.random.normal
     draw = ContextualModel.sample if draw is None else draw
-    variance = contextual.noise_std**2
-
-    def trial(key):
-        train_key, test_key = jax.random.split(key)
-        train = _pooled(train_key, contextual, prompt_scale, num_examples, draw)
-        features = train.features
-        if weighting == "optimal":
-            features = features * (train.mass / train.spread)[:, None]
-        penalty = float(ridge * variance * train.spread.mean()) if ridge else 0.0
-        head = fit_head(features, train.labels, method, penalty)
-        test = (test_key, contextual, prompt_scale, head, num_test)
-        return _projected_error(*test) if projected else _full_error(*test, draw)
-
-    return Estimate.of(jnp.stack([trial(key) for key in jax.random.split(key, num_trials)]))
+    train_keys, test_keys = jax.random.split(key, (num_trials, 2)).T
+    train = _training_sets(train_keys, contextual, scales.ravel(), num_examples, draw)
+    features = train.features * (train.mass / train.spread)[..., None] ** power
+    penalties = ridge * contextual.noise_std**2 * train.spread.mean(axis=-1)
+    heads = _fit_all(features, train.labels, method, penalties)
+    test = (test_keys, contextual, scales.ravel(), heads, num_test)
+    errors = _projected_errors(*test) if projected else _full_errors(*test, draw)
+    estimates = jax.vmap(Estimate.of, in_axes=1)(errors)
+    return Estimate(*(part.reshape(scales.shape) for part in estimates))
 
 
 def noisy_relevant_tokens(contextual: ContextualModel, key: PRNGKeyArray, n: int) -> Batch:
@@ -94,8 +93,33 @@ def noisy_relevant_tokens(contextual: ContextualModel, key: PRNGKeyArray, n: int
 
 
 @partial(jax.jit, static_argnames=("num_examples", "draw"))
-def _pooled(key, contextual, prompt_scale, num_examples, draw):
-    return pool(contextual, draw(contextual, key, num_examples), prompt_scale)
+def _training_sets(keys, contextual, prompt_scales, num_examples, draw):
+    """One pooled batch for each key and scale, in arrays with these two axes in front."""
+
+    def one(key):
+        batch = draw(contextual, key, num_examples)
+        return jax.vmap(partial(pool, contextual, batch))(prompt_scales)
+
+    return jax.lax.map(one, keys)
+
+
+def _fit_all(features, labels, method, penalties):
+    """One head for each key and scale."""
+    if method in SOLVED_BY_JAX:
+        return _fit_in_jax(features, labels, method, penalties)
+    grid = [
+        [fit_head(x, y, method, float(penalty)) for x, y, penalty in zip(*at_key, strict=True)]
+        for at_key in zip(features, labels, penalties, strict=True)
+    ]
+    return jnp.array(grid)
+
+
+@partial(jax.jit, static_argnames=("method",))
+def _fit_in_jax(features, labels, method, penalties):
+    def fit(x, y, penalty):
+        return fit_head(x, y, method, penalty)
+
+    return jax.vmap(jax.vmap(fit))(features, labels, penalties)
 
 
 def _model(contextual, prompt_scale, head):
@@ -104,12 +128,24 @@ def _model(contextual, prompt_scale, head):
 
 
 @partial(jax.jit, static_argnames=("num_test",))
-def _projected_error(key, contextual, prompt_scale, head, num_test):
-    model = _model(contextual, prompt_scale, head)
-    return risk.projected_error(model, contextual, key, num_test).value
+def _projected_errors(keys, contextual, prompt_scales, heads, num_test):
+    def one(key, scale, head):
+        model = _model(contextual, scale, head)
+        return risk.projected_error(model, contextual, key, num_test).value
+
+    every_scale = jax.vmap(one, in_axes=(None, 0, 0))
+    return jax.lax.map(lambda at: every_scale(at[0], prompt_scales, at[1]), (keys, heads))
 
 
 @partial(jax.jit, static_argnames=("num_test", "draw"))
-def _full_error(key, contextual, prompt_scale, head, num_test, draw):
-    model = _model(contextual, prompt_scale, head)
-    return risk.error_rate(model, draw(contextual, key, num_test)).value
+def _full_errors(keys, contextual, prompt_scales, heads, num_test, draw):
+    def one(at):
+        key, heads = at
+        test = draw(contextual, key, num_test)
+
+        def error(scale, head):
+            return risk.error_rate(_model(contextual, scale, head), test).value
+
+        return jax.vmap(error)(prompt_scales, heads)
+
+    return jax.lax.map(one, (keys, heads))

@@ -1,12 +1,19 @@
 """Linear heads fitted to pooled features: what the simulations use, and no formula does."""
 
-import jax
+import math
+import warnings
+
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Real
-from scipy import optimize
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+from sklearn.svm import SVC
 
-METHODS = ("gradient", "ridge", "least squares", "logistic", "max margin")
+from prompt_attention.data.checks import check_labels, is_concrete
+
+SOLVED_BY_JAX = ("gradient", "ridge", "least squares")
+METHODS = (*SOLVED_BY_JAX, "logistic", "max margin")
 
 
 def fit_head(
@@ -23,20 +30,22 @@ def fit_head(
         method: "gradient" is one gradient step from zero, (1/n) sum y_i x_i. "ridge" minimises
             (1/n) sum (y_i - <w, x_i>)^2 + ridge ||w||^2. "least squares" is the solution of minimum
             norm. "logistic" minimises the mean logistic loss + (ridge / 2) ||w||^2. "max margin" is
-            the hard-margin support vector machine, by scikit-learn; features must be separable.
+            the hard-margin support vector machine. The last two are scikit-learn's.
         ridge: the penalty, in squared units of the features. `ridge_error` counts it in units of
             the variance sigma^2 v of the pooled noise, so its `ridge` corresponds to
             ridge * sigma^2 v here.
 
     Raises:
-        ValueError: an unknown method, a negative penalty, or a logistic head without penalty (its
-            norm grows without bound on separable features).
+        ValueError: an unknown method, labels other than +1 and -1, a negative or infinite penalty,
+            a logistic head without penalty (its norm grows without bound on separable features), or
+            a max margin head for features that are not separable.
     """
     if method not in METHODS:
         raise ValueError(f"method must be one of {', '.join(METHODS)}, got {method!r}")
-    if not isinstance(ridge, jax.core.Tracer) and not ridge >= 0:
-        raise ValueError(f"ridge must be >= 0, got {ridge}")
+    if is_concrete(ridge) and not 0 <= ridge < math.inf:
+        raise ValueError(f"ridge must be finite and >= 0, got {ridge}")
     n, d = features.shape
+    check_labels(labels, n)
     if method == "gradient":
         return labels @ features / n
     if method == "ridge":
@@ -44,35 +53,24 @@ def fit_head(
         return jnp.linalg.solve(covariance + ridge * jnp.eye(d), labels @ features / n)
     if method == "least squares":
         return jnp.linalg.lstsq(features, labels)[0]
-    signed = labels[:, None] * features
-    return _logistic(signed, ridge) if method == "logistic" else _max_margin(signed)
+    # Labelled features and their mirror images are two classes without an intercept.
+    signed = np.asarray(labels[:, None] * features, np.float64)
+    both, sides = np.concatenate([signed, -signed]), np.repeat([1, -1], n)
+    solve = _logistic if method == "logistic" else _max_margin
+    return jnp.asarray(solve(both, sides, ridge), features.dtype)
 
 
-def _logistic(signed, ridge):
+def _logistic(both, sides, ridge):
     if not ridge > 0:
         raise ValueError(f"a logistic head needs ridge > 0, got {ridge}")
-
-    found = optimize.minimize(
-        lambda w: [np.asarray(part, np.float64) for part in _loss(w, signed, ridge)],
-        np.zeros(signed.shape[1]),
-        jac=True,
-        method="L-BFGS-B",
-    )
-    return jnp.asarray(found.x, signed.dtype)
+    options = {"fit_intercept": False, "tol": 1e-8, "max_iter": 10_000}
+    return LogisticRegression(C=1 / (len(both) * ridge), **options).fit(both, sides).coef_[0]
 
 
-@jax.jit
-@jax.value_and_grad
-def _loss(w, signed, ridge):
-    w = w.astype(signed.dtype)
-    return jnp.mean(jax.nn.softplus(-signed @ w)) + ridge / 2 * w @ w
-
-
-def _max_margin(signed):
-    from sklearn.svm import SVC  # an optional dependency
-
-    # With every feature and its mirror image the intercept is zero.
-    both = np.concatenate([signed, -signed]).astype(np.float64)
-    sides = np.repeat([1, -1], len(signed))
-    machine = SVC(kernel="linear", C=1e10).fit(both, sides)
-    return jnp.asarray(machine.coef_[0], signed.dtype)
+def _max_margin(both, sides, _):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        machine = SVC(kernel="linear", C=1e10, max_iter=1_000_000).fit(both, sides)
+    if not (sides * (both @ machine.coef_[0]) > 0).all():
+        raise ValueError("a max margin head needs separable features, and these are not")
+    return machine.coef_[0]

@@ -78,13 +78,14 @@ def ridge_error(
         snr: s >= 0.
         samples_per_dim: alpha = n / d > 0.
         ridge: the penalty in units of the variance of the pooled noise, >= 0; at 0 this is least
-            squares, with minimum norm where n < d.
+            squares, with minimum norm where n < d, and at `jnp.inf` one gradient step.
         log: give the logarithm of the error.
     """
     _check("ridge", ridge, lower=0)
     gamma, penalty = 1 / _samples_per_dim(samples_per_dim), jnp.asarray(ridge, float)
     root = jnp.sqrt((1 - gamma + penalty) ** 2 + 4 * gamma * penalty)
     factor = jnp.sqrt(2 * root / (1 + gamma + penalty + root))
+    factor = jnp.where(jnp.isinf(penalty), 1.0, factor)
     return gaussian_tail(_gradient_margin(snr, samples_per_dim) * factor, log)
 
 

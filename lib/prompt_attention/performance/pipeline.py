@@ -25,7 +25,7 @@ from prompt_attention.performance.pooled import (
     check_positive,
     softmax_sums,
 )
-from prompt_attention.performance.tails import gaussian_tail
+from prompt_attention.performance.tails import gaussian_tail, rescaled
 
 
 class LearnedPrompt(NamedTuple):
@@ -47,7 +47,8 @@ def learned_prompt(
 
     Write a = <w1, w*>, b = <w1, q*>. Given w1, balanced labels make the mean of q1 equal to
     zeta (1 - zeta)(a q* + b w*). Across q*, w* and w1 each coordinate of its noise has variance
-    (1 - zeta) sigma^2 / (T n) (sigma^2 ||w1||^2 (1 - (1 + zeta) / T) + zeta^2 (a^2 + b^2)). Without
+    (1 - zeta) sigma^2 / (T n) (sigma^2 ||w1||^2 (1 - (1 + zeta) / T) + zeta^2 (a^2 + b^2)).
+    Covariances between coordinates, of relative order 1 / sqrt(n), are left out. Without
     `finite_size` everything that vanishes as n and d grow is left out (Results G2 and G7).
     """
     Q, W, sigma = contextual.context_norm, contextual.regressor_norm, contextual.noise_std
@@ -65,15 +66,15 @@ def learned_prompt(
 
     def noise(along, extra):
         """Variance of a coordinate of q1 along which w1 has the coordinate `along`."""
-        return nu**2 * (sigma**2 * (length + along**2) + zeta**2 * extra)
+        return nu**2 * (sigma**2 * (length + along**2) * (1 - (1 + zeta) / T) + zeta**2 * extra)
 
-    spread = nu**2 * (sigma**2 * length * (1 - (1 + zeta) / T) + zeta**2 * (a**2 + b**2))
     signal, shift = zeta * (1 - zeta), (1 - zeta) * (1 - 1 / T) * sigma**2 * y2
     along_q = signal * Q * (a + y2 * b) + shift * b / Q
     along_q += g[4] * jnp.sqrt(noise(b / Q, Q**2 * length + a**2 + 3 * b**2))
     along_w = signal * W * (b + y2 * a) + shift * a / W
     along_w += g[5] * jnp.sqrt(noise(a / W, W**2 * length + 3 * a**2 + b**2))
-    along_rest = g[6] * jnp.sqrt(spread) + shift * jnp.sqrt(across)
+    along_rest = g[6] * jnp.sqrt(noise(jnp.sqrt(across), a**2 + b**2)) + shift * jnp.sqrt(across)
+    spread = noise(0.0, a**2 + b**2)
     rest = along_rest**2 + spread * _chi_squared(second_key, degrees[1], num_draws, finite_size)
     norm = jnp.sqrt(along_q**2 + along_w**2 + rest)
     return LearnedPrompt(along_q / norm, W * along_w / norm)
@@ -87,6 +88,7 @@ def learned_prompt_error(
     balanced: bool = True,
     num_draws: int = 20_000,
     finite_size: bool = True,
+    log: bool = False,
 ) -> Estimate:
     """The error of prompt and head after three gradient steps, with no training (Result G7).
 
@@ -103,6 +105,7 @@ def learned_prompt_error(
         balanced: whether each batch has as many labels +1 as -1; if not, labels are independent.
         num_draws: draws of a training set together with one test example.
         finite_size: keep what vanishes as n and d grow.
+        log: estimate the logarithm of the error; its standard error is relative.
 
     Raises:
         ValueError: the model breaks an assumption, or an argument lies outside its domain.
@@ -115,15 +118,17 @@ def learned_prompt_error(
     if contextual.dim < 4:
         raise ValueError(f"Result G7 needs dim >= 4, got {contextual.dim}")
     grid = (jnp.asarray(num_examples, float), jnp.asarray(prompt_norm, float))
-    return Estimate(*_learned(key, contextual, *grid, balanced, num_draws, finite_size))
+    *scaled, top = _learned(key, contextual, *grid, balanced, num_draws, finite_size)
+    return rescaled(Estimate(*scaled), top, log)
 
 
 @partial(jax.jit, static_argnames=("balanced", "num_draws", "finite_size"))
 def _learned(key, contextual, num_examples, prompt_norm, balanced, num_draws, finite_size):
     def one(n, beta):
-        return _three_steps(key, contextual, n, beta, balanced, num_draws, finite_size)
+        scaled, top = _three_steps(key, contextual, n, beta, balanced, num_draws, finite_size)
+        return *scaled, top
 
-    return jnp.vectorize(one, signature="(),()->(),()")(num_examples, prompt_norm)
+    return jnp.vectorize(one, signature="(),()->(),(),()")(num_examples, prompt_norm)
 
 
 def _three_steps(key, contextual, n, beta, balanced, num_draws, finite_size):
@@ -138,7 +143,9 @@ def _three_steps(key, contextual, n, beta, balanced, num_draws, finite_size):
     if not finite_size:
         return averaged_head_error(PooledMoments(sums.mass, sums.spread), contextual, n)
     margins = _margins(head_key, contextual, n, beta, balanced, prompt, sums)
-    return Estimate.of(gaussian_tail(margins))
+    log_errors = gaussian_tail(margins, log=True)
+    top = log_errors.max()
+    return Estimate.of(jnp.exp(log_errors - top)), top
 
 
 def _margins(key, contextual, n, beta, balanced, prompt, sums):
@@ -150,22 +157,27 @@ def _margins(key, contextual, n, beta, balanced, prompt, sums):
     Q, W, sigma = contextual.context_norm, contextual.regressor_norm, contextual.noise_std
     (c, leak), (M, v, G) = prompt, sums
     normal_key, length_key = jax.random.split(key)
-    k = jax.random.normal(normal_key, (5, len(c)))
-    # Averages over the training set: M, and the products y M and y G. Scores differ by
-    # 2 beta leak between the labels, which moves E[y M] and E[y G] away from zero.
-    average = M.mean() + M.std() / jnp.sqrt(n) * k[0]
+    k = jax.random.normal(normal_key, (6, len(c)))
+    # Averages over the training set: M and v, which depend on the score that the prompt gives to
+    # relevant tokens (dM/ds = M (1 - M), dv/ds = -2 M v), and which vary from set to set,
+    lift = beta * Q * (c - c.mean())
+    dM, dv = _correlated(M - M.mean(), v - v.mean(), *k[:2] / jnp.sqrt(n))
+    average = M.mean() + lift * (M * (1 - M)).mean() + dM
+    pooled_noise = jnp.maximum(v.mean() - 2 * lift * (M * v).mean() + dv, 0.0)
+    # and the products y M and y G. Scores differ by 2 beta leak between the labels, which moves
+    # E[y M] and E[y G] away from zero (dG/ds = -M G).
     centre = (M.mean(), G.mean()) if balanced else (0.0, 0.0)
-    yM, yG = _correlated(M - centre[0], G - centre[1], *k[1:3] / jnp.sqrt(n))
+    yM, yG = _correlated(M - centre[0], G - centre[1], *k[2:4] / jnp.sqrt(n))
     yM += beta * leak * (M * (1 - M)).mean()
     yG -= beta * leak * (M * G).mean()
     # Coordinates of q* and w* across qbar: lengths, and the cosine between the two.
     q_across, w_across = Q * jnp.sqrt(1 - c**2), jnp.sqrt(W**2 - leak**2)
     cosine = jnp.clip(-c * Q * leak / (q_across * w_across), -1, 1)
     sine = jnp.sqrt(1 - cosine**2)
-    std = sigma * jnp.sqrt(v.mean() / n)
+    std = sigma * jnp.sqrt(pooled_noise / n)
     along = average * leak + yM * c * Q + sigma * yG  # <w2, qbar>
-    first = average * w_across + yM * q_across * cosine + std * k[3]
-    other = yM * q_across * sine + std * k[4]
+    first = average * w_across + yM * q_across * cosine + std * k[4]
+    other = yM * q_across * sine + std * k[5]
     rest = std**2 * _chi_squared(length_key, contextual.dim - 3, len(c), True)
     on_regressor = leak * along + w_across * first
     on_context = c * Q * along + q_across * (cosine * first + sine * other)

@@ -5,6 +5,7 @@ an example but its label and its d - 1 noise coordinates is in two numbers: the 
 the spread v of the noise weights.
 """
 
+import math
 from functools import partial
 from typing import NamedTuple
 
@@ -15,14 +16,14 @@ from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray, Real
 
 from prompt_attention.data import ContextualModel, Estimate
 from prompt_attention.performance.limits import positive_noise
-from prompt_attention.performance.tails import gaussian_tail
+from prompt_attention.performance.tails import gaussian_tail, rescaled
 
 
 class PooledMoments(NamedTuple):
     """What the scores of n examples decide: P X' phi = mass y w* + sigma sqrt(spread) h."""
 
-    mass: Float[Array, " n"]  # m, the weight on relevant tokens
-    spread: Float[Array, " n"]  # v, the sum of squared weights of irrelevant tokens
+    mass: Float[Array, "*grid n"]  # m, the weight on relevant tokens
+    spread: Float[Array, "*grid n"]  # v, the sum of squared weights of irrelevant tokens
 
 
 class SoftmaxSums(NamedTuple):
@@ -39,25 +40,32 @@ def softmax_sums(
     scale: Real[ArrayLike, ""],
     noise: Float[Array, " N"],
 ) -> SoftmaxSums:
-    """Sums over the softmax of `num_relevant` equal scores and the scores scale * noise."""
+    """Sums over the softmax of `num_relevant` equal scores and the scores scale * noise.
+
+    A spread below the square root of the smallest number of its type, 1e-19 in single precision, is
+    given as that root, so that quotients by it and by its square stay finite.
+    """
     scores = scale * noise
     top = jnp.maximum(relevant_score, scores.max())
     relevant = num_relevant * jnp.exp(relevant_score - top)
     weights = jnp.exp(scores - top)
     D = relevant + weights.sum()
-    return SoftmaxSums(relevant / D, (weights**2).sum() / D**2, weights @ noise / D)
+    least = math.sqrt(jnp.finfo(D.dtype).tiny)
+    spread = jnp.maximum((weights**2).sum() / D**2, least)
+    return SoftmaxSums(relevant / D, spread, weights @ noise / D)
 
 
 def pooled_moments(
     key: PRNGKeyArray,
     contextual: ContextualModel,
-    prompt_scale: Real[ArrayLike, ""],
+    prompt_scale: Real[ArrayLike, "*grid"],
     num_draws: int,
 ) -> PooledMoments:
     """Draw (m, v) of independent examples, for the prompt tau qbar* (Result X1).
 
     With S1 = sum_t e^{tau sigma g_t}, S2 = sum_t e^{2 tau sigma g_t} over irrelevant tokens and
-    D = zeta T e^{tau Q} + S1: m = zeta T e^{tau Q} / D and v = S2 / D^2. Exact for any T.
+    D = zeta T e^{tau Q} + S1: m = zeta T e^{tau Q} / D and v = S2 / D^2. Exact for any T. The same
+    g serve every prompt scale.
 
     Raises:
         ValueError: the model breaks an assumption, or `num_draws` is not a whole number >= 1.
@@ -66,8 +74,14 @@ def pooled_moments(
     check_count("num_draws", num_draws)
     k, Q, sigma = contextual.num_relevant, contextual.context_norm, contextual.noise_std
     g = jax.random.normal(key, (num_draws, contextual.num_tokens - k))
-    sums = jax.vmap(lambda g: softmax_sums(prompt_scale * Q, k, prompt_scale * sigma, g))(g)
-    return PooledMoments(sums.mass, sums.spread)
+
+    def at(tau):
+        sums = jax.vmap(lambda g: softmax_sums(tau * Q, k, tau * sigma, g))(g)
+        return PooledMoments(sums.mass, sums.spread)
+
+    return PooledMoments(
+        *jnp.vectorize(at, signature="()->(n),(n)")(jnp.asarray(prompt_scale, float))
+    )
 
 
 def known_prompt_error(
@@ -77,6 +91,7 @@ def known_prompt_error(
     num_examples: Real[ArrayLike, "*#grid"],
     weighting: str = "uniform",
     num_draws: int = 10_000,
+    log: bool = False,
 ) -> Estimate:
     """The error of a head averaged from n pooled features, as n and d grow at a fixed d/n.
 
@@ -88,6 +103,7 @@ def known_prompt_error(
 
     Any number of tokens. `prompt_scale` and `num_examples` broadcast; every entry is computed from
     the same draws, so curves are smooth. The standard error includes that of the inner averages.
+    With `log` the estimate is of the logarithm of the error, and its standard error is relative.
 
     Raises:
         ValueError: the model breaks an assumption, `weighting` is unknown, or an argument is not
@@ -96,19 +112,21 @@ def known_prompt_error(
     contextual.assume("Result X2", "core", "orthogonal", "isotropic", "gaussian")
     positive_noise("Result X2", contextual)
     check_positive("num_examples", num_examples)
-
     check_count("num_draws", num_draws)
     grid = (jnp.asarray(prompt_scale, float), jnp.asarray(num_examples, float))
-    return Estimate(*_known_prompt(key, contextual, *grid, _power(weighting), num_draws))
+    power = weighting_power(weighting)
+    *scaled, top = _known_prompt(key, contextual, *grid, power, num_draws)
+    return rescaled(Estimate(*scaled), top, log)
 
 
 @partial(jax.jit, static_argnames=("num_draws",))
 def _known_prompt(key, contextual, prompt_scale, num_examples, power, num_draws):
     def one(tau, n):
         moments = pooled_moments(key, contextual, tau, num_draws)
-        return averaged_head_error(moments, contextual, n, power)
+        scaled, top = averaged_head_error(moments, contextual, n, power)
+        return *scaled, top
 
-    return jnp.vectorize(one, signature="(),()->(),()")(prompt_scale, num_examples)
+    return jnp.vectorize(one, signature="(),()->(),(),()")(prompt_scale, num_examples)
 
 
 def averaged_head_error(
@@ -116,22 +134,28 @@ def averaged_head_error(
     contextual: ContextualModel,
     num_examples: Real[ArrayLike, ""],
     power: Real[ArrayLike, ""] = 0.0,
-) -> Estimate:
-    """The error of `known_prompt_error` from draws at hand, for the weights c = (m / v)^power."""
+) -> tuple[Estimate, Float[Array, ""]]:
+    """The error of `known_prompt_error` from draws at hand, for the weights c = (m / v)^power.
+
+    Returns the estimate divided by the largest error of a draw, and the logarithm of that error.
+    """
     m, v = moments
     ratio = contextual.regressor_norm / contextual.noise_std
     gamma = (contextual.dim - 1) / jnp.asarray(num_examples, float)
     c = (m / v) ** power
     parts = jnp.stack([c * m, c**2 * v])
 
-    def errors(averages):
+    def log_errors(averages):
         signal, noise = averages
-        return gaussian_tail(m / jnp.sqrt(v) * ratio * _cosine(signal * ratio, gamma * noise))
+        margins = m / jnp.sqrt(v) * ratio * _cosine(signal * ratio, gamma * noise)
+        return gaussian_tail(margins, log=True)
 
     averages = parts.mean(axis=1)
-    slope = jax.grad(lambda averages: errors(averages).mean())(averages)
+    top = log_errors(averages).max()
+    slope = jax.grad(lambda averages: jnp.exp(log_errors(averages) - top).mean())(averages)
     # the delta method: what each draw adds to the estimate, through its error and the averages
-    return Estimate.of(errors(averages) + slope @ (parts - averages[:, None]))
+    through_averages = slope @ (parts - averages[:, None])
+    return Estimate.of(jnp.exp(log_errors(averages) - top) + through_averages), top
 
 
 def finite_sample_error(
@@ -141,12 +165,13 @@ def finite_sample_error(
     num_examples: int,
     weighting: str = "uniform",
     num_heads: int = 500,
+    log: bool = False,
 ) -> Estimate:
     """The error of an averaged head, without any limit: exact for every n, d >= 2 and T.
 
     The head is m w* + noise whose part along w* is one normal number and whose other d - 2
     coordinates enter by their length only (Result X2). Draws `num_heads` training sets of n pairs
-    (m, v), and as many test pairs for each.
+    (m, v), and as many test pairs for each. `log` is that of `known_prompt_error`.
 
     Raises:
         ValueError: as for `known_prompt_error`, or `num_examples` is not a whole number >= 1.
@@ -156,8 +181,10 @@ def finite_sample_error(
     check_count("num_examples", num_examples)
     check_count("num_heads", num_heads)
     keys = jax.random.split(key, num_heads)
-    scale, power = jnp.asarray(prompt_scale, float), _power(weighting)
-    return Estimate.of(_finite_sample(keys, contextual, scale, power, num_examples))
+    scale, power = jnp.asarray(prompt_scale, float), weighting_power(weighting)
+    log_errors = _finite_sample(keys, contextual, scale, power, num_examples)
+    top = log_errors.max()
+    return rescaled(Estimate.of(jnp.exp(log_errors - top)), top, log)
 
 
 @partial(jax.jit, static_argnames=("num_examples",))
@@ -172,9 +199,11 @@ def _finite_sample(keys, contextual, prompt_scale, power, num_examples):
         std = jnp.sqrt((c**2 * train.spread).mean() / num_examples)
         h = std * jax.random.normal(noise_key, (contextual.dim - 1,))
         cosine = _cosine((c * train.mass).mean() * ratio + h[0], h[1:] @ h[1:])
-        return gaussian_tail(test.mass / jnp.sqrt(test.spread) * ratio * cosine).mean()
+        log_tails = gaussian_tail(test.mass / jnp.sqrt(test.spread) * ratio * cosine, log=True)
+        return jax.nn.logsumexp(log_tails) - jnp.log(num_examples)
 
-    return jax.lax.map(one_head, keys)
+    batch_size = max(1, 2**18 // (num_examples * contextual.num_tokens))
+    return jax.lax.map(one_head, keys, batch_size=min(batch_size, len(keys)))
 
 
 def check_count(name: str, value: int) -> None:
@@ -189,7 +218,7 @@ def check_positive(name: str, value: Real[ArrayLike, "..."]) -> None:
         raise ValueError(f"{name} must be > 0, got {value}")
 
 
-def _power(weighting):
+def weighting_power(weighting: str) -> float:
     """The power of m / v by which features are weighed."""
     if weighting not in ("uniform", "optimal"):
         raise ValueError(f"weighting must be 'uniform' or 'optimal', got {weighting!r}")

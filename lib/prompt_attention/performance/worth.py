@@ -4,7 +4,7 @@ from functools import partial
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray, Real
 from scipy import optimize
 
 from prompt_attention.data import ContextualModel
@@ -22,13 +22,13 @@ METHODS = ("mean pooling", "known prompt", "learned prompt")
 
 def samples_for_error(
     contextual: ContextualModel,
-    target: float,
+    target: Real[ArrayLike, "*grid"],
     method: str = "known prompt",
     *,
     key: PRNGKeyArray | None = None,
     prompt_scales: Float[Array, " m"] | None = None,
     num_draws: int = 4_000,
-) -> float:
+) -> Float[np.ndarray, "*grid"] | float:
     """The number of examples n at which a head's error falls to a target (Result X8).
 
     Inverts the error formulas with a root finder; round up for a whole number. In each, the error
@@ -47,25 +47,29 @@ def samples_for_error(
         num_draws: draws for each scale.
 
     Returns:
-        n, at least 1, or infinity if no number of examples below 10^12 is enough.
+        n for each target, at least 1, or infinity if no number of examples below 10^12 is enough.
 
     Raises:
         ValueError: `target` or `method` lies outside its domain, a key is missing, the long-context
             formula is asked for beyond its freezing scale, or the model breaks an assumption.
     """
-    if not 0 < target < 0.5:
+    targets = np.asarray(target, float)
+    if not ((targets > 0) & (targets < 0.5)).all():
         raise ValueError(f"target must lie in (0, 1/2), got {target}")
     log_error = _log_error(contextual, method, key, prompt_scales, num_draws)
 
-    def excess(log_n):
-        return float(log_error(np.exp(log_n))) - np.log(target)
+    def solve(target):
+        def excess(log_n):
+            return float(log_error(np.exp(log_n))) - np.log(target)
 
-    low, high = 0.0, np.log(1e12)
-    if excess(low) <= 0:
-        return 1.0
-    if excess(high) > 0:
-        return float("inf")
-    return float(np.exp(optimize.brentq(excess, low, high, rtol=1e-6)))
+        low, high = 0.0, np.log(1e12)
+        if excess(low) <= 0:
+            return 1.0
+        if excess(high) > 0:
+            return np.inf
+        return np.exp(optimize.brentq(excess, low, high, rtol=1e-6))
+
+    return np.vectorize(solve, otypes=[float])(targets)[()]
 
 
 def _log_error(contextual, method, key, scales, num_draws):
@@ -82,7 +86,7 @@ def _log_error(contextual, method, key, scales, num_draws):
         errors = partial(learned_prompt_error, key, contextual, prompt_norm=scales)
     else:
         errors = partial(known_prompt_error, key, contextual, scales)
-    return lambda n: jnp.log(jnp.min(errors(num_examples=n, num_draws=num_draws).value))
+    return lambda n: jnp.min(errors(num_examples=n, num_draws=num_draws, log=True).value)
 
 
 def _closed_form_scale(contextual, method):
