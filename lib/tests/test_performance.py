@@ -268,7 +268,7 @@ def test_no_rule_beats_the_weighted_average():
 def test_long_context_ratio_is_that_of_real_tokens_as_the_context_grows():
     gaps = []
     for T in (10, 80, 640):
-        model = core(d=3, T=T, zeta=0.1, Q=1.4, sigma=0.9)
+        model = core(d=3, T=T, zeta=0.4, Q=1.4, sigma=0.9)
         tau = perf.best_prompt_scale(model)
         pooled = trials.pool(model, model.sample(KEY, 1000), tau)
         ratio = pooled.mass / jnp.sqrt(pooled.spread) * model.regressor_norm / model.noise_std
