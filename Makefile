@@ -4,6 +4,7 @@ PORT ?= 8000
 
 VENV := .venv
 BIN := $(VENV)/bin
+UV := .venv-lock/bin/uv
 LOCKED := $(VENV)/.lock-installed
 INSTALLED := $(VENV)/.lib-installed
 INPUTS := _build/book-inputs
@@ -15,10 +16,11 @@ unexport PYTHONPATH PYTHONHOME MPLBACKEND
 export PYTHONNOUSERSITE = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help book serve test lint format lock clean distclean venv python-is-new FORCE
+.PHONY: help book links links-outside colab colab-image release pdf release-check \
+  serve test test-floors test-newest lint format lock clean distclean venv python-is-new FORCE
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' Makefile
 
 # --- environment -------------------------------------------------------------------------------
 
@@ -46,9 +48,12 @@ $(INSTALLED): $(LOCKED) lib/pyproject.toml lib/coursework/pyproject.toml
 	  -e ./lib -e ./lib/coursework
 	@touch $@
 
-lock: | python-is-new ## write requirements.lock anew from requirements.txt
-	test -x .venv-lock/bin/uv || { $(PYTHON) -m venv .venv-lock && .venv-lock/bin/python -m pip install --quiet uv; }
-	.venv-lock/bin/uv pip compile --universal --python-version 3.11 --generate-hashes --upgrade \
+$(UV): | python-is-new
+	$(PYTHON) -m venv .venv-lock
+	.venv-lock/bin/python -m pip install --quiet uv
+
+lock: $(UV) ## write requirements.lock anew from requirements.txt
+	$(UV) pip compile --universal --python-version 3.11 --generate-hashes --upgrade \
 	  --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
 	  --quiet --output-file requirements.lock requirements.txt
 
@@ -74,6 +79,28 @@ $(SITE): $(INPUTS) $(INSTALLED)
 	  -W -n --keep-going
 	@touch $@
 
+links: book ## resolve every link and button of the built site, and compare its notebooks with the pages
+	$(BIN)/python -m pytest book/checks -n 2 --junitxml=_build/tests/links.xml
+
+links-outside: book ## ask every address outside the site whether it is there; needs the network
+	$(BIN)/jupyter-book build book --config _config.yml --toc "$(CURDIR)/_toc.yml" \
+	  --path-output _build/outside --builder linkcheck
+
+colab: book ## run every notebook as Colab would, in both of its environments; needs bubblewrap
+	$(BIN)/python colab/simulate.py
+
+colab-image: book ## run every notebook in Colab's public image; needs docker and the network
+	$(BIN)/python colab/simulate.py --image
+
+release: book ## make wheel, source distribution and archives of site and notebooks in _build/release
+	$(BIN)/python publish/release.py $(if $(TAG),--tag $(TAG))
+
+pdf: book ## print the pages, in order, to one file in _build/release; needs Chromium and pdfunite
+	$(BIN)/python publish/pdf.py
+
+release-check: links ## rehearse a release: build all parts, try them in clean environments
+	$(BIN)/python publish/release.py --check
+
 serve: book ## build the book and show it on this machine only
 	@echo "[serve] http://127.0.0.1:$(PORT)/  (Ctrl-C ends it)"
 	@$(BIN)/python -m http.server --bind 127.0.0.1 --directory _build/html $(PORT)
@@ -94,10 +121,24 @@ test: lint ## lint, the library's tests with shapes and types checked, the assig
 	  -n 2 --junitxml=_build/tests/library.xml
 	$(BIN)/python -m pytest book/tests --junitxml=_build/tests/book.xml
 
+test-floors: RESOLUTION = lowest-direct
+test-floors: ## the library's tests with the oldest versions that it allows
+test-newest: RESOLUTION = highest
+test-newest: ## the library's tests with the newest versions that there are
+
+# What a version is about to change may be warned of here.
+test-floors test-newest: $(UV)
+	$(UV) venv --quiet --clear --python "$$(command -v $(PYTHON))" .venv-versions
+	$(UV) pip install --quiet --python .venv-versions --resolution $(RESOLUTION) "./lib[plot,sweeps]" \
+	  "pytest>=8.3" "pytest-xdist>=3.6" "beartype>=0.20" "mpmath>=1.3"
+	$(UV) pip list --quiet --python .venv-versions
+	.venv-versions/bin/python -m pytest lib/tests --override-ini filterwarnings=default \
+	  --jaxtyping-packages=prompt_attention,beartype.beartype -n 2
+
 # --- cleaning ----------------------------------------------------------------------------------
 
 clean: ## delete the built book and what its chapters computed
 	rm -rf _build
 
 distclean: clean ## delete the environments too
-	rm -rf .venv .venv-lock .venv-requested
+	rm -rf .venv .venv-lock .venv-versions .venv-requested

@@ -66,7 +66,9 @@ class Katex:
     def __init__(self) -> None:
         self._process: subprocess.Popen[str] | None = None
 
-    def render(self, tex: str, *, display: bool) -> str:
+    def render(
+        self, tex: str, *, display: bool, macros: dict[str, tuple[int, str]] = MACROS
+    ) -> str:
         """Return the HTML and MathML of one formula, or raise FormulaError."""
         if self._process is None:
             self._process = subprocess.Popen(
@@ -78,7 +80,7 @@ class Katex:
             )
         options = {
             "displayMode": display,
-            "macros": {name: meaning for name, (_, meaning) in MACROS.items()},
+            "macros": {name: meaning for name, (_, meaning) in macros.items()},
             "output": "htmlAndMathml",
             "strict": "error",
             "throwOnError": True,
