@@ -13,8 +13,9 @@ KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 SHOWN_METADATA = ("question", "points", "manual", "tags")
 
 
-def _cell_id(assignment: Assignment, index: int) -> str:
-    return f"{assignment.name.replace('_', '-')}-{index}"[-64:]
+def id_prefix(assignment: Assignment) -> str:
+    """What the ids of the assignment's cells begin with; their index follows."""
+    return f"{assignment.name.replace('_', '-')[:40]}-"
 
 
 def stripped(assignment: Assignment) -> nbformat.NotebookNode:
@@ -27,7 +28,7 @@ def stripped(assignment: Assignment) -> nbformat.NotebookNode:
             nbformat.v4.new_code_cell if cell.cell_type == "code" else nbformat.v4.new_markdown_cell
         )
         notebook.cells.append(
-            new(source.strip("\n"), id=_cell_id(assignment, index), metadata=metadata)
+            new(source.strip("\n"), id=f"{id_prefix(assignment)}{index}", metadata=metadata)
         )
     return notebook
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from coursework.compare import Comparison
+from coursework.compare import Comparison, Value
 from coursework.source import Assignment, SourceError
 
 _MARK = "__coursework_case__"
@@ -67,6 +67,14 @@ class Case:
     public: bool
     calls: tuple[tuple, ...]
     comparison: Comparison
+
+    def judge(self, values: list[Value]) -> bool:
+        """Whether the values of the calls are right; what the comparison cannot digest is wrong."""
+        try:
+            with np.errstate(all="ignore"):
+                return bool(self.comparison.accept(values))
+        except Exception:
+            return False
 
 
 def case(question: str, function: str, *, points: float, hint: str, public: bool = False):

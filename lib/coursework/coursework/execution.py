@@ -21,18 +21,21 @@ class TimeLimit(BaseException):
 
 @contextlib.contextmanager
 def limit(seconds: float):
-    """Raise `TimeLimit` in what runs longer than `seconds`, unless it ignores signals."""
+    """Raise `TimeLimit` in what takes more processor time than `seconds`, unless it hides.
+
+    Processor time, so that a busy machine lowers no mark.
+    """
 
     def end(number, frame):
-        raise TimeLimit(f"stopped after {seconds:g} s")
+        raise TimeLimit(f"stopped after {seconds:g} s of processor time")
 
-    before = signal.signal(signal.SIGALRM, end)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    before = signal.signal(signal.SIGPROF, end)
+    signal.setitimer(signal.ITIMER_PROF, seconds)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, before)
 
 
 def plain_python(source: str) -> str:
@@ -64,13 +67,18 @@ def fresh_module() -> types.ModuleType:
     return module
 
 
-def run_cells(cells: list[str], module: types.ModuleType, seconds: float) -> dict[int, str]:
-    """Run cells one after another; return the errors of those that failed, by position."""
+def run_cells(
+    cells: list[str], module: types.ModuleType, seconds: float, kind: str = "cell"
+) -> dict[int, str]:
+    """Run cells one after another; return the errors of those that failed, by position.
+
+    Errors call them by `kind`, "cell" or "check", and number, from one on.
+    """
     errors, before = {}, sys.modules.get("__main__")
     sys.modules["__main__"] = module
     try:
         for number, cell in enumerate(cells):
-            source, name = plain_python(cell), f"cell {number + 1}"
+            source, name = plain_python(cell), f"{kind} {number + 1}"
             linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
             try:
                 with limit(seconds):
@@ -100,7 +108,7 @@ def describe(error: BaseException) -> str:
     """An error in one short line: its kind, its text, and the place in the notebook."""
     place, trace = "", error.__traceback__
     while trace is not None:
-        if trace.tb_frame.f_code.co_filename.startswith("cell "):
+        if trace.tb_frame.f_code.co_filename.startswith(("cell ", "check ")):
             place = f" ({trace.tb_frame.f_code.co_filename}, line {trace.tb_lineno})"
         trace = trace.tb_next
     return f"{type(error).__name__}: {error}"[:300] + place

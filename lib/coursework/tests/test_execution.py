@@ -52,7 +52,7 @@ def test_cells_run_as_main():
 
 
 def test_endless_cells_are_stopped():
-    started = time.monotonic()
+    started = time.process_time()
     _, errors = run("try:\n    while True: pass\nexcept Exception:\n    pass", seconds=0.2)
-    assert errors == {0: "TimeLimit: stopped after 0.2 s (cell 1, line 2)"}
-    assert time.monotonic() - started < 3
+    assert errors == {0: "TimeLimit: stopped after 0.2 s of processor time (cell 1, line 2)"}
+    assert time.process_time() - started < 3
