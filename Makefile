@@ -8,6 +8,7 @@ UV := .venv-lock/bin/uv
 LOCKED := $(VENV)/.lock-installed
 INSTALLED := $(VENV)/.lib-installed
 INPUTS := _build/book-inputs
+ASSIGNMENTS := $(patsubst %/hidden.py,%,$(wildcard assignments/*/hidden.py))
 SITE := _build/html/.complete
 HTML := _build/html/index.html
 
@@ -17,7 +18,7 @@ export PYTHONNOUSERSITE = 1
 
 .DEFAULT_GOAL := help
 .PHONY: help book links links-outside colab colab-image release pdf release-check \
-  serve test test-floors test-newest lint format lock clean distclean venv python-is-new FORCE
+  serve test test-floors test-newest attack lint format lock clean distclean venv python-is-new FORCE
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' Makefile
@@ -67,7 +68,8 @@ book: $(SITE) ## run every chapter and write _build/html; warnings are errors
 $(INPUTS): FORCE
 	@mkdir -p _build
 	@find Makefile _config.yml _toc.yml requirements.lock lib/pyproject.toml book lib/prompt_attention \
-	  -type f ! -path '*/__pycache__/*' ! -path '*/.*' ! -path 'book/tests/*' -exec cksum {} + | LC_ALL=C sort > $@.new
+	  assignments lib/coursework/coursework -type f ! -path '*/__pycache__/*' ! -path '*/.*' \
+	  ! -path '*/tests/*' ! -path 'book/assignments/*' -exec cksum {} + | LC_ALL=C sort > $@.new
 	@echo "addresses: $(BOOK_REPOSITORY) $(GITHUB_REPOSITORY) $(BOOK_BASE_URL)" >> $@.new
 	@if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
 
@@ -77,6 +79,7 @@ $(SITE): $(INPUTS) $(INSTALLED)
 	@rm -rf _build/html _build/.doctrees
 	$(BIN)/jupyter-book build book --config _config.yml --toc "$(CURDIR)/_toc.yml" --path-output . \
 	  -W -n --keep-going
+	$(BIN)/coursework scan _build/html $(ASSIGNMENTS) $(addprefix --public ,$(wildcard book/*.*) lib/prompt_attention)
 	@touch $@
 
 links: book ## resolve every link and button of the built site, and compare its notebooks with the pages
@@ -118,7 +121,7 @@ format: $(INSTALLED) ## apply style and format
 test: lint ## lint, the library's tests with shapes and types checked, the assignments, the tests of the book
 	@rm -rf _build/tests
 	$(BIN)/python -m pytest lib assignments --doctest-modules --jaxtyping-packages=prompt_attention,beartype.beartype \
-	  -n 2 --junitxml=_build/tests/library.xml
+	  -m "not attack" -n 2 --junitxml=_build/tests/library.xml
 	$(BIN)/python -m pytest book/tests --junitxml=_build/tests/book.xml
 
 test-floors: RESOLUTION = lowest-direct
@@ -134,6 +137,9 @@ test-floors test-newest: $(UV)
 	$(UV) pip list --quiet --python .venv-versions
 	.venv-versions/bin/python -m pytest lib/tests --override-ini filterwarnings=default \
 	  --jaxtyping-packages=prompt_attention,beartype.beartype -n 2
+
+attack: $(INSTALLED) ## all attacks on the grader, which `make test` runs ten of; needs bubblewrap
+	COURSEWORK_SANDBOX=required $(BIN)/python -m pytest lib/coursework/tests/test_attacks.py -n 2
 
 # --- cleaning ----------------------------------------------------------------------------------
 

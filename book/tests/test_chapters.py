@@ -16,7 +16,7 @@ def chapters():
     """Names of the pages that hold theory, in the order of the contents."""
     contents = yaml.safe_load((BOOK.parent / "_toc.yml").read_text("utf8"))
     names = [page["file"] for part in contents["parts"] for page in part["chapters"]]
-    return [name for name in names if name not in NOT_CHAPTERS]
+    return [n for n in names if n not in NOT_CHAPTERS and not n.startswith("assignments/")]
 
 
 def shown_cells(name):

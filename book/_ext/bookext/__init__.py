@@ -12,6 +12,7 @@ SUBMODULES = (
     "page",
     "repository",
     "notebooks",
+    "assignments",
 )
 
 

@@ -38,6 +38,7 @@ def write_notebook(app, pagename, templatename, context, doctree) -> None:
     if doctree is not None and has_code(app, pagename):
         try:
             made = notebook(app, pagename, doctree, app.bookext_first_cell)
+            app.emit("notebook-made", pagename, made)
         except ValueError as error:
             logger.warning(
                 "notebook: %s", error, location=pagename, type="book", subtype="notebook"
@@ -87,7 +88,8 @@ def write_shared_files(app, exception) -> None:
 
 
 def setup(app) -> dict[str, bool]:
-    """Connect the above to Sphinx's events."""
+    """Connect the above to Sphinx's events, and add one: a page's notebook may still be changed."""
+    app.add_event("notebook-made")
     app.connect("builder-inited", prepare)
     # After the theme has made its buttons.
     app.connect("html-page-context", write_notebook, priority=800)
