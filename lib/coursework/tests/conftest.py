@@ -34,8 +34,6 @@ def cases(assignment):
 def sandbox(assignment, cases, tmp_path_factory):
     """Bubblewrap with the compiled programs of the author's own solution."""
     cache = tmp_path_factory.mktemp("cache")
-    for folder in (cache, *cache.parents[:2]):
-        folder.chmod(0o755)
     number = os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")
     made = Sandbox(name="bubblewrap", limits=LIMITS, cache=cache, worker=int(number))
     try:

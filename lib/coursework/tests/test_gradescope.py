@@ -4,7 +4,9 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import zipfile
+from pathlib import Path
 
 import nbformat
 import pytest
@@ -16,11 +18,17 @@ SECRET = b"a secret for the tests"
 
 
 @pytest.fixture(scope="module")
-def container(tmp_path_factory, assignment):
-    """A folder that stands for the container's root, and its `run_autograder`."""
-    root = tmp_path_factory.mktemp("container")
-    for parent in (root, *root.parents[:2]):
-        parent.chmod(0o711)
+def container(assignment):
+    """A folder that stands for the container's root, and its `run_autograder`.
+
+    Not one of pytest's, which other users cannot enter.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        yield unpacked(Path(folder), assignment)
+
+
+def unpacked(root, assignment):
+    root.chmod(0o711)
     file = root / "autograder.zip"
     gradescope.write_zip(assignment, SECRET, file)
     source = root / "source"
