@@ -18,7 +18,7 @@ export PYTHONNOUSERSITE = 1
 
 .DEFAULT_GOAL := help
 .PHONY: help book links links-outside colab colab-image release pdf release-check \
-  serve test test-floors test-newest attack lint format lock clean distclean venv python-is-new FORCE
+  serve test test-floors test-newest attack pretrain experiments lint format lock clean distclean venv python-is-new FORCE
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' Makefile
@@ -140,6 +140,14 @@ test-floors test-newest: $(UV)
 
 attack: $(INSTALLED) ## all attacks on the grader, which `make test` runs ten of; needs bubblewrap
 	COURSEWORK_SANDBOX=required $(BIN)/python -m pytest lib/coursework/tests/test_attacks.py -n 2
+
+# --- what is computed once and committed --------------------------------------------------------
+
+pretrain: $(INSTALLED) ## train the vision transformer anew and write its weights (minutes)
+	$(BIN)/python experiments/pretrain.py
+
+experiments: $(INSTALLED) ## adapt it in every way and write the records (half an hour)
+	$(BIN)/python experiments/adapt.py
 
 # --- cleaning ----------------------------------------------------------------------------------
 

@@ -30,7 +30,7 @@ def test_a_good_entry(tmp_path):
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("id: X6w", "id: Z1", "entry 1 (Z1): id: expected a letter of DEGXS"),
+        ("id: X6w", "id: Z1", "entry 1 (Z1): id: expected a letter of DEGSVX"),
         ("kind: limit", "kind: sure", "kind: expected one of identity, monte-carlo"),
         ("source: book", "sauce: book", "expected the fields source"),
         ("source: book", "source: book\n  sauce: book", "expected no field named sauce"),

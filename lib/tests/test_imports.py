@@ -17,7 +17,7 @@ ALLOWED = {
     "dynamics": {"data", "models", "risk", "training"},
     "sweeps": set(),
     "plotting": set(),
-    "vision": {"data", "models", "risk", "training"},
+    "vision": {"data", "models", "training", "dynamics", "performance"},
 }
 DRAWS_WITH = {"matplotlib", "numpy", "importlib"}
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import yaml
 
 KINDS = ("identity", "monte-carlo", "limit", "empirical")
-CLAIM_ID = re.compile(r"[DEGXS]\d+[a-z]?")
+CLAIM_ID = re.compile(r"[DEGSVX]\d+[a-z]?")
 _NODE_ID = re.compile(r"[\w/.-]+\.py(::\w+)+")
 _DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
 _REQUIRED = ("id", "statement", "page", "anchor", "functions", "tests", "kind", "source")
@@ -75,7 +75,9 @@ def _claim(entry: object, where: str) -> Claim:
     for field in ("id", "statement", "page", "anchor", "kind", "source"):
         _expect_text(entry[field], f"{where}: {field}")
     if not CLAIM_ID.fullmatch(entry["id"]):
-        raise RegistryError(f"{where}: id: expected a letter of DEGXS and a number, like D1 or X6w")
+        raise RegistryError(
+            f"{where}: id: expected a letter of DEGSVX and a number, like D1 or X6w"
+        )
     if "\n" in entry["statement"].strip():
         raise RegistryError(f"{where}: statement: expected one line")
     if entry["kind"] not in KINDS:

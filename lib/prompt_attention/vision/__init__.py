@@ -1,1 +1,1 @@
-"""Real images as tokens: handwritten digits among patches of photographs."""
+"""Real images as tokens: canvases, a small vision transformer, and ways to adapt it."""

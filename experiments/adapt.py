@@ -1,0 +1,72 @@
+"""Run the experiments of chapter `vision` and write their records: `make experiments`.
+
+The runs are kept in _build/experiments, so that an interrupted command goes on where it was.
+"""
+
+import argparse
+from importlib import metadata
+from pathlib import Path
+
+import jax
+
+from prompt_attention import sweeps
+from prompt_attention.vision import experiments, pretraining
+from prompt_attention.vision.adaptation import METHODS
+
+SEED, SEEDS = 1, 5
+ROOT = Path(__file__).parents[1]
+RUNS = ROOT / "_build" / "experiments"
+RECORDS = ROOT / "lib" / "prompt_attention" / "vision" / "records"
+
+EVERY = ["untouched", *METHODS]
+GRIDS = {
+    "labels": {
+        "family": list(experiments.FAMILIES),
+        "method": EVERY,
+        "per_class": [1, 4, 16, experiments.ALL],
+    },
+    "relevant": {"family": ["partial"], "method": EVERY, "num_relevant": [1, 2, 4, 8]},
+    "prompts": {
+        "family": ["marked"],
+        "method": ["prompts", "deep prompts", "prompt as reader"],
+        "num_prompts": [1, 4, 16],
+    },
+}
+TRACED = ("per_class", "num_relevant")
+
+
+def main() -> None:
+    """Run the experiments that are named, all of them if none is."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="name", help=f"some of {', '.join(GRIDS)}")
+    names = parser.parse_args().names or GRIDS
+    if unknown := set(names) - set(GRIDS):
+        parser.error(f"expected names out of {', '.join(GRIDS)}, got {', '.join(unknown)}")
+    _, weights = pretraining.load_weights()
+    RECORDS.mkdir(exist_ok=True)
+    for name in names:
+        grid = GRIDS[name]
+        sweep = sweeps.run(
+            experiments.adapt,
+            grid,
+            SEEDS,
+            jax.random.key(SEED),
+            directory=RUNS / name,
+            traced=[parameter for parameter in TRACED if parameter in grid],
+        )
+        if sweep.failures:
+            raise SystemExit(f"{name}: {len(sweep.failures)} cells failed:\n{sweep.failures[0]}")
+        versions = {package: metadata.version(package) for package in ("jax", "flax", "numpy")}
+        provenance = {
+            "grid": grid,
+            "seed": SEED,
+            "seeds": SEEDS,
+            "weights": weights["commit"],
+            "versions": versions,
+        }
+        experiments.write_records(RECORDS / f"{name}.json", sweep.records, provenance)
+        print(f"[experiments] {name}: {len(sweep.records['seed'])} runs")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,156 @@
+"""One run of an experiment on canvases, in the form that `sweeps.run` calls; and its records."""
+
+import dataclasses
+import json
+import pathlib
+from collections.abc import Mapping
+from importlib import resources
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray, Real
+
+from prompt_attention.vision.adaptation import (
+    METHODS,
+    accuracy,
+    attention_mass,
+    features,
+    fit,
+)
+from prompt_attention.vision.canvases import Family
+from prompt_attention.vision.images import load
+from prompt_attention.vision.pretraining import load_weights
+
+FAMILIES = {
+    "full": Family(name="full", strength=0.35, noise_std=0.5),
+    "partial": Family(name="partial", num_relevant=4, strength=0.7, noise_std=0.2),
+    "embedded": Family(name="embedded", strength=0.9, noise_std=0.1, scales=(3.0, 4.0)),
+    "marked": Family(name="marked", num_relevant=4, mark=0.5, noise_std=0.2),
+}
+"""The canvases of the chapter: hard enough that methods differ."""
+
+ALL = 64
+"""Labelled canvases of each class, at most."""
+
+NUM_TEST = 1000
+
+LAYER = 0
+"""The layer whose incoming features the one-layer model reads."""
+
+RECORDS = ("relevant", "prompts")
+
+
+def adapt(
+    key: PRNGKeyArray,
+    *,
+    method: str,
+    family: str,
+    per_class: Real[ArrayLike, ""] = ALL,
+    num_relevant: Real[ArrayLike, ""] = 4,
+    num_prompts: int | None = None,
+) -> dict[str, Float[Array, "..."]]:
+    """Adapt the pretrained transformer once, and test it on images and backgrounds it never saw.
+
+    Args:
+        key: draws labelled canvases, start, batches and test canvases.
+        method: a name in `METHODS`, or "untouched".
+        family: a name in `FAMILIES`.
+        per_class: labelled canvases of each class, 1 to `ALL`.
+        num_relevant: M, in the families "partial" and "marked".
+        num_prompts: m in place of the method's own.
+
+    Returns:
+        Accuracies on test and labelled canvases, and the attention mass on relevant patches in each
+        layer; the one-layer model has the same in all.
+    """
+    canvas_key, fit_key, test_key = jax.random.split(key, 3)
+    law = dataclasses.replace(FAMILIES[family], num_relevant=num_relevant)
+    backbone, _ = load_weights()
+    labelled = law.sample(canvas_key, load("train"), ALL * backbone.shape.num_classes)
+    test = law.sample(test_key, load("test"), NUM_TEST)
+    if method == "untouched":
+        model = backbone
+    else:
+        chosen = METHODS[method]
+        if num_prompts is not None:
+            chosen = dataclasses.replace(chosen, num_prompts=num_prompts)
+        if chosen.one_layer:
+            labelled, test = (features(backbone, canvases, LAYER) for canvases in (labelled, test))
+        model, _ = fit(fit_key, chosen, backbone, labelled, per_class)
+    used = jnp.arange(len(labelled.labels)) < per_class * backbone.shape.num_classes
+    right = jax.vmap(model)(labelled.tokens).argmax(axis=-1) == labelled.labels
+    return {
+        "accuracy": accuracy(model, test),
+        "training accuracy": jnp.sum(right * used) / jnp.sum(used),
+        "mass": jnp.broadcast_to(attention_mass(model, test), (backbone.shape.layers,)),
+    }
+
+
+def write_records(
+    path: str | pathlib.Path, columns: Mapping[str, Any], provenance: Mapping[str, Any]
+) -> None:
+    """Write columns of equal length, one row for each run, with their provenance as JSON."""
+    arrays = {name: np.asarray(column) for name, column in columns.items()}
+    lists = {
+        name: (x.astype(float).round(4) if x.dtype.kind == "f" else x).tolist()
+        for name, x in arrays.items()
+    }
+    text = json.dumps({"provenance": dict(provenance), "columns": lists}, separators=(",", ":"))
+    pathlib.Path(path).write_text(text.replace('],"', '],\n"') + "\n", "utf8")
+
+
+def read_records(
+    name: str, folder: str | pathlib.Path | None = None
+) -> tuple[dict[str, np.ndarray], dict]:
+    """The columns and the provenance of an experiment.
+
+    Args:
+        name: one of `RECORDS`.
+        folder: where its file is; with the library when None.
+
+    Raises:
+        ValueError: the file is missing, cut off, or has columns of unequal length.
+    """
+    if folder is None:
+        folder = pathlib.Path(str(resources.files("prompt_attention.vision") / "records"))
+    path = pathlib.Path(folder) / f"{name}.json"
+    remedy = "restore it, or make it anew with `make experiments`"
+    try:
+        content = json.loads(path.read_text("utf8"))
+        columns = {key: np.asarray(column) for key, column in content["columns"].items()}
+        provenance = content["provenance"]
+    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
+        raise ValueError(
+            f"{path} holds no records that can be read ({error!r}): {remedy}"
+        ) from error
+    if len({len(column) for column in columns.values()}) != 1:
+        raise ValueError(f"{path} has columns of unequal length: {remedy}")
+    return columns, provenance
+
+
+def summary(
+    columns: Mapping[str, np.ndarray], value: str, by: str, **where: Any
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Means and standard errors over seeds of a column, for each value of another one.
+
+    Args:
+        columns: records.
+        value: the column to average.
+        by: the column whose values to tell apart.
+        where: the rows to use, by the values of other columns.
+
+    Raises:
+        ValueError: no such rows.
+    """
+    chosen = np.ones(len(columns[by]), bool)
+    for name, wanted in where.items():
+        chosen &= columns[name] == wanted
+    if not chosen.any():
+        raise ValueError(f"no records with {where}")
+    points = np.unique(columns[by][chosen])
+    groups = [columns[value][chosen & (columns[by] == point)] for point in points]
+    means = np.array([group.mean(axis=0) for group in groups])
+    errors = np.array([group.std(axis=0, ddof=1) / np.sqrt(len(group)) for group in groups])
+    return points, means, errors

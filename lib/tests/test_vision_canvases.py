@@ -1,0 +1,149 @@
+"""Class pixels are in the relevant patches and nowhere else, in every family."""
+
+import dataclasses
+import re
+
+import jax
+import numpy as np
+import pytest
+
+from prompt_attention.vision import canvases, images
+
+GRID, N = 4, 40
+LAWS = {
+    "full": {},
+    "partial": {"num_relevant": 3},
+    "embedded": {"scales": (1.2, 3.0)},
+    "marked": {"num_relevant": 3, "mark": 0.7},
+}
+
+
+@pytest.fixture(scope="module")
+def split():
+    return images.load("train")
+
+
+@pytest.fixture(scope="module")
+def drawn(split):
+    """Canvases of every family without noise, and the same with invisible images and no mark."""
+
+    def draw(name, **changes):
+        law = canvases.Family(name=name, grid=GRID, **(LAWS[name] | changes))
+        return law.sample(jax.random.key(0), split, N)
+
+    return {name: (draw(name), draw(name, strength=0.0, mark=0.0)) for name in LAWS}
+
+
+@pytest.mark.parametrize("name", ["full", "partial", "embedded"])
+def test_pixels_of_the_class_are_in_relevant_patches_and_nowhere_else(drawn, name):
+    canvas, behind = drawn[name]
+    changed = (canvas.tokens != behind.tokens).any(axis=-1)
+    np.testing.assert_array_equal(changed & ~canvas.relevant, False)
+    # a patch that an image touches by less than half a pixel may stay as it was
+    missed = (canvas.relevant & ~changed).sum() / canvas.relevant.sum()
+    assert missed < (0.02 if name == "embedded" else 0.001)
+
+
+@pytest.mark.parametrize("name", ["full", "partial", "marked"])
+def test_relevant_tiles_are_digits_of_the_class(drawn, split, name):
+    canvas, _ = drawn[name]
+    mark = np.zeros((8, 8), np.float32)
+    mark[:, [0, 7]] = 0.7 if name == "marked" else 0.0
+    digits = np.asarray(split.images).reshape(-1, 64)
+    for tokens, label, relevant in zip(*map(np.asarray, canvas), strict=True):
+        shown = tokens[relevant] - mark.ravel()
+        distance = abs(shown[:, None] - digits).max(axis=-1)
+        assert (distance.min(axis=1) < 1e-5).all()
+        assert (np.asarray(split.labels)[distance.argmin(axis=1)] == label).all()
+
+
+def test_unmarked_tiles_are_digits_of_every_other_class(drawn, split):
+    canvas, _ = drawn["marked"]
+    digits = np.asarray(split.images).reshape(-1, 64)
+    seen = set()
+    for tokens, label, relevant in zip(*map(np.asarray, canvas), strict=True):
+        distance = abs(tokens[~relevant][:, None] - digits).max(axis=-1)
+        assert (distance.min(axis=1) < 1e-5).all()
+        classes = np.asarray(split.labels)[distance.argmin(axis=1)]
+        assert label not in classes
+        seen |= {(int(label), int(c)) for c in classes}
+    assert len(seen) == 90
+
+
+def test_an_embedded_image_is_the_digit_at_its_scale(split):
+    """At scale 2 every second pixel's neighbourhood mean is a pixel of the digit."""
+    law = canvases.Family(name="embedded", grid=2, scales=(2.0, 2.0))
+    canvas = law.sample(jax.random.key(1), split, 10)
+    assert canvas.relevant.all()
+    shown = canvases.pictures(canvas.tokens, 8)[..., 0]
+    small = np.asarray(shown).reshape(10, 8, 2, 8, 2).mean(axis=(2, 4))
+    for picture, label in zip(small, canvas.labels, strict=True):
+        first, end = split.offsets[label], split.offsets[label + 1]
+        likeness = [np.corrcoef(picture.ravel(), d.ravel())[0, 1] for d in split.images]
+        assert first <= np.argmax(likeness) < end
+        assert max(likeness) > 0.9
+
+
+@pytest.mark.parametrize("name", LAWS)
+def test_sizes_labels_and_counts(drawn, name):
+    canvas, _ = drawn[name]
+    assert canvas.tokens.shape == (N, GRID**2, 64)
+    assert canvas.labels.tolist() == [k % 10 for k in range(N)]
+    counts = set(np.asarray(canvas.relevant.sum(axis=1)).tolist())
+    if name == "embedded":
+        assert min(counts) >= 4
+        assert max(counts) <= 16
+        assert len(counts) > 1
+    else:
+        assert counts == {16 if name == "full" else 3}
+
+
+@pytest.mark.parametrize("name", LAWS)
+def test_the_key_decides_and_noise_has_its_size(drawn, split, name):
+    law = canvases.Family(name=name, grid=GRID, **LAWS[name])
+    again, other = (law.sample(jax.random.key(k), split, N) for k in (0, 1))
+    jax.tree.map(np.testing.assert_array_equal, again, drawn[name][0])
+    assert (other.tokens != again.tokens).any()
+    noisy = dataclasses.replace(law, noise_std=0.3).sample(jax.random.key(0), split, N)
+    noise = np.asarray(noisy.tokens - again.tokens)
+    assert abs(noise.std() - 0.3) < 4 * 0.3 / np.sqrt(2 * noise.size)
+
+
+def test_backgrounds_are_contiguous_pieces_of_their_split(split, drawn):
+    _, behind = drawn["partial"]
+    picture = np.asarray(canvases.pictures(behind.tokens, 8))[0, ..., 0]
+    blocks = np.asarray(split.backgrounds)[..., 0]
+    windows = np.lib.stride_tricks.sliding_window_view(blocks, picture.shape, axis=(1, 2))
+    assert (abs(windows - picture).max(axis=(3, 4)) < 1e-6).any()
+
+
+def test_labels_may_come_from_some_classes(split):
+    law = canvases.Family(name="partial", grid=2)
+    assert law.sample(jax.random.key(0), split, 5, classes=(3, 8)).labels.tolist() == [
+        3,
+        8,
+        3,
+        8,
+        3,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"name": "tiled"}, "name must be one of full, partial, embedded, marked, got 'tiled'"),
+        ({"grid": 0}, "grid must be a whole number >= 1, got 0"),
+        ({"num_relevant": 17}, "num_relevant must lie in 1..16, got 17"),
+        ({"strength": 1.5}, "strength must lie in 0..1, got 1.5"),
+        ({"noise_std": -1}, "noise_std must lie in 0..inf, got -1"),
+        ({"scales": (2.0, 1.0)}, "scales must rise within (0, 4], got (2.0, 1.0)"),
+    ],
+)
+def test_bad_laws_are_refused(changes, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        canvases.Family(**({"name": "partial"} | changes))
+
+
+def test_a_canvas_must_fit_its_background(split):
+    with pytest.raises(ValueError, match="a canvas of 9 tiles of 8 pixels is larger"):
+        canvases.Family(name="full", grid=9).sample(jax.random.key(0), split, 1)
