@@ -93,8 +93,13 @@ def problem_outside(address):
         ):
             return "is none of the repository's pages"
         if found := re.fullmatch(r"/edit/main/(.*)", own):
-            return "" if (SITE.parents[1] / found[1]).is_file() else "edits no file"
+            return "" if has_source(found[1]) else "edits no file"
     return ""
+
+
+def has_source(path):
+    """Say whether the repository has a file; pages of assignments are written by the build."""
+    return (SITE.parents[1] / path).is_file() and not path.startswith("book/assignments/")
 
 
 def problem_published(address):
@@ -130,16 +135,15 @@ def test_outside_links_are_offered_only_where_a_repository_is_known(page):
     own = PUBLICATION.source_url
     assert ("colab.research.google.com" in text) <= bool(own)
     edits = soup(page).select(".btn-source-edit-button")
-    assert bool(edits) == (
-        bool(own) and (SITE.parents[1] / "book" / page).with_suffix(".md").is_file()
-    )
+    source = Path("book", page).with_suffix(".md").as_posix()
+    assert bool(edits) == (bool(own) and has_source(source))
 
 
 def test_every_page_with_code_has_its_notebook_and_its_buttons():
     for notebook in NOTEBOOKS:
         page = notebook.relative_to(SITE / "notebooks").with_suffix("").as_posix()
         (download,) = soup(f"{page}.html").select("a.btn-download-notebook-button")
-        assert (SITE / f"{page}.html").parent / download["href"] == notebook
+        assert ((SITE / f"{page}.html").parent / download["href"]).resolve() == notebook.resolve()
         opened = [link["href"] for link in soup(f"{page}.html").select("a.btn-launch-colab-button")]
         expected = PUBLICATION.colab_url(page, edition(base_version()))
         assert opened == ([expected] if expected else [])

@@ -23,6 +23,7 @@ BRANCH = "main"
 NOTEBOOK_BRANCH = "notebooks"
 WHEELS = "wheels"
 NOT_IN_SITEMAP = ["404.html", "search.html", "genindex.html", "py-modindex.html"]
+WRITTEN = "assignments/"  # pages that the build writes
 _REPOSITORY = re.compile(r"(?:https://github\.com/)?([\w-]+/[\w.-]+?)(?:\.git)?/?")
 
 
@@ -122,6 +123,17 @@ def publish(app, config) -> None:
         config.sitemap_excludes = NOT_IN_SITEMAP
 
 
+def drop_edit_button(app, pagename, templatename, context, doctree) -> None:
+    """Take the edit button from a page that the build wrote: the repository has no such file."""
+    if not pagename.startswith(WRITTEN):
+        return
+    for group in context.get("header_buttons", []):
+        if "buttons" in group:
+            group["buttons"] = [
+                button for button in group["buttons"] if button.get("label") != "source-edit-button"
+            ]
+
+
 def setup(app) -> dict[str, bool]:
     """Load what the addresses are for."""
     app.setup_extension("notfound.extension")
@@ -131,4 +143,5 @@ def setup(app) -> dict[str, bool]:
         "for. The contents and the search lead to all that there is.</p>",
     }
     app.connect("config-inited", publish, priority=1)
+    app.connect("html-page-context", drop_edit_button, priority=800)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
