@@ -9,6 +9,8 @@ from importlib import resources
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 
+from prompt_attention.plotting.numbers import carry_numbers
+
 # Okabe-Ito colours by what they stand for: the four models, the two kinds of token, a limit.
 COLORS = {
     "prompt": "#0072B2",
@@ -22,7 +24,11 @@ COLORS = {
 
 
 def use_style() -> None:
-    """Switch matplotlib to the book's style file, the one global change that the book makes."""
+    """Switch matplotlib to the book's style file, and have its SVG files carry their numbers.
+
+    No other global change is made by the book.
+    """
+    carry_numbers()
     with resources.as_file(resources.files(__name__) / "book.mplstyle") as path:
         plt.style.use(path)
 
