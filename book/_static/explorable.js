@@ -1,6 +1,7 @@
 // The shared part of the book's figures that answer back: plain JavaScript and SVG.
 //
-// A figure registers {name, title, controls, draw, describe, aspect}. `draw(state, picture)` writes
+// A figure registers {name, title, controls, draw, describe, aspect, dragged}: `dragged` names the
+// two controls whose point in the plane the pointer may move. `draw(state, picture)` writes
 // marks into a Picture, which is text, so the same file draws the static picture under node when
 // the book is built. In a page, each control is a labelled input that keyboard and touch can move;
 // the state stands in the address, so a link shows what its sender saw.
@@ -65,6 +66,34 @@
     return values.slice(0, count);
   }
 
+  // ---- formulas that several figures share -------------------------------------------------
+
+  // P(N(0, 1) > x): the series of the error function for small x, its continued fraction for large.
+  function tail(x) {
+    const z = Math.abs(x) / Math.SQRT2;
+    let upper;
+    if (z < 2.5) {
+      let [term, sum] = [z, z];
+      for (let n = 1; term > 1e-17 * sum; n += 1) {
+        term *= (2 * z * z) / (2 * n + 1);
+        sum += term;
+      }
+      upper = 0.5 - (Math.exp(-z * z) * sum) / Math.sqrt(Math.PI);
+    } else {
+      let fraction = z;
+      for (let n = 80; n > 0; n -= 1) fraction = z + n / 2 / fraction;
+      upper = Math.exp(-z * z) / (2 * Math.sqrt(Math.PI) * fraction);
+    }
+    return x >= 0 ? upper : 1 - upper;
+  }
+
+  const numRelevant = (sparsity, numTokens) =>
+    Math.min(numTokens - 1, Math.max(1, Math.round(sparsity * numTokens)));
+
+  // Signal-to-noise ratio of a pooled feature of a long context (X3), with noise of variance one.
+  const longContextSnr = (tau, context, regressor, sparsity, numTokens) =>
+    Math.sqrt(numTokens / (1 - sparsity)) * sparsity * regressor * Math.exp(tau * context - tau * tau);
+
   // ---- drawing --------------------------------------------------------------------------
 
   const escape = (text) =>
@@ -77,6 +106,22 @@
       this.height = height;
       this.margin = { left: 58, right: 14, top: 14, bottom: 42 };
       this.marks = [];
+      this.words = {}; // of each style, from the legend
+      this.rows = []; // of the table of numbers: style, mark, x, y
+    }
+
+    note(mark, points, attributes) {
+      const style = ((attributes && attributes.class) || "").replace(/^(curve|stem) ?/, "") || "marks";
+      for (const [x, y] of points) this.rows.push([style, mark, x, y]);
+    }
+
+    // All that was drawn in the plane, as a table.
+    csv() {
+      const quoted = (text) => (/[",]/.test(text) ? `"${text.replace(/"/g, '""')}"` : text);
+      const lines = this.rows.map(([style, mark, x, y]) =>
+        [quoted(this.words[style] || style), mark, Number(x.toPrecision(9)), Number(y.toPrecision(9))].join(","),
+      );
+      return `series,mark,x,y\n${lines.join("\n")}\n`;
     }
 
     // Set the scales of the plane: {x: [low, high], y: [low, high], logX, logY, equal}.
@@ -133,18 +178,27 @@
     }
 
     line(points, attributes) {
+      this.note("line", points, attributes);
       const d = points.map((p, i) => `${i ? "L" : "M"}${round(this.x(p[0]))} ${round(this.y(p[1]))}`);
       return this.mark("path", { d: d.join(""), class: "curve", ...attributes });
     }
 
     points(points, attributes) {
+      this.note("dot", points, attributes);
       for (const p of points) {
         this.mark("circle", { cx: this.x(p[0]), cy: this.y(p[1]), r: 3.5, ...attributes });
       }
       return this;
     }
 
+    // A point that the reader may drag.
+    handle(point, attributes) {
+      this.grip = [this.x(point[0]), this.y(point[1])];
+      return this.points([point], { r: 7, ...attributes });
+    }
+
     cross(point, attributes) {
+      this.note("cross", [point], attributes);
       const [x, y] = [round(this.x(point[0])), round(this.y(point[1]))];
       const d = `M${x - 8} ${y}H${x + 8}M${x} ${y - 8}V${y + 8}`;
       return this.mark("path", { d, class: "curve", ...attributes });
@@ -164,6 +218,7 @@
       let x = this.margin.left;
       let y = 14;
       for (const [style, shape, words] of entries) {
+        this.words[style] = words;
         const width = 26 + 7.2 * words.length;
         if (x + width > this.width && x > this.margin.left) {
           x = this.margin.left;
@@ -207,148 +262,16 @@
     );
   }
 
-  // ---- a page ---------------------------------------------------------------------------
+  // The table behind that picture.
+  const staticCsv = (figure) => drawn(figure, defaults(figure), 640).csv();
 
-  const figures = {};
-
-  function element(tag, attributes, children) {
-    const made = document.createElement(tag);
-    for (const [key, value] of Object.entries(attributes || {})) made.setAttribute(key, value);
-    for (const child of children || []) made.append(child);
-    return made;
-  }
-
-  // A value from the address is text that anyone may have written: take it only if it is legal.
-  function legal(control, text) {
-    if (control.kind === "checkbox") return text === "1" ? true : text === "0" ? false : undefined;
-    if (control.kind === "select") {
-      return control.options.map((o) => o.value).find((v) => String(v) === text);
-    }
-    const value = text === "" ? NaN : Number(text);
-    return value >= control.min && value <= control.max ? value : undefined;
-  }
-
-  function readAddress(prefix, controls, state) {
-    const query = new URLSearchParams(location.search);
-    for (const control of controls) {
-      const text = query.get(`${prefix}.${control.name}`);
-      const value = text === null ? undefined : legal(control, text);
-      if (value !== undefined) state[control.name] = value;
-    }
-  }
-
-  function writeAddress(prefix, controls, state) {
-    const query = new URLSearchParams(location.search);
-    for (const control of controls) {
-      const key = `${prefix}.${control.name}`;
-      const value = state[control.name];
-      if (value === control.value) query.delete(key);
-      else query.set(key, typeof value === "boolean" ? Number(value) : value);
-    }
-    const search = query.toString();
-    try {
-      history.replaceState(history.state, "", (search ? `?${search}` : location.pathname) + location.hash);
-    } catch (error) {
-      // Some browsers forbid this on file:// pages; the figure works without it.
-    }
-  }
-
-  function widget(control, id, state, changed) {
-    const kind = control.kind || "range";
-    const shown = element("output", { for: id });
-    let input;
-    if (kind === "select") {
-      const options = control.options.map((o) => {
-        const option = element("option", { value: o.value });
-        option.textContent = o.label;
-        return option;
-      });
-      input = element("select", { id }, options);
-    } else if (kind === "checkbox") {
-      input = element("input", { id, type: "checkbox" });
-    } else {
-      input = element("input", { id, type: "range", min: control.min, max: control.max, step: control.step });
-    }
-    const refresh = () => {
-      const value = state[control.name];
-      if (kind === "checkbox") input.checked = value;
-      else input.value = String(value);
-      if (kind === "range") {
-        shown.textContent = format(value, control.digits);
-        input.setAttribute("aria-valuetext", shown.textContent);
-      }
-    };
-    input.addEventListener("input", () => {
-      if (kind === "checkbox") state[control.name] = input.checked;
-      else if (kind === "select") state[control.name] = legal(control, input.value);
-      else state[control.name] = Number(input.value);
-      refresh();
-      changed();
-    });
-    const label = element("label", { for: id });
-    label.textContent = control.label;
-    const row = element("div", { class: `explorable-control explorable-${kind}` }, [label, shown, input]);
-    return { row, refresh };
-  }
-
-  function mount(stage, figure, prefix) {
-    const state = defaults(figure);
-    readAddress(prefix, figure.controls, state);
-    const alt = stage.dataset.alt;
-    const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
-    const text = element("p", { id: `${prefix}-says`, class: "explorable-says", "aria-live": "polite" });
-    svg.setAttribute("role", "img");
-    svg.setAttribute("aria-label", alt);
-    svg.setAttribute("aria-describedby", text.id);
-
-    let width = 0;
-    const redraw = () => {
-      const picture = drawn(figure, state, width);
-      svg.setAttribute("viewBox", `0 0 ${picture.width} ${picture.height}`);
-      svg.innerHTML = picture.markup();
-      text.textContent = figure.describe(state);
-    };
-    let address;
-    const changed = () => {
-      redraw();
-      clearTimeout(address);
-      address = setTimeout(() => writeAddress(prefix, figure.controls, state), 250);
-    };
-    const widgets = figure.controls.map((c) => widget(c, `${prefix}-${c.name}`, state, changed));
-    const refresh = () => widgets.forEach((w) => w.refresh());
-    const reset = element("button", { type: "button", class: "explorable-reset" });
-    reset.textContent = "Reset";
-    reset.addEventListener("click", () => {
-      Object.assign(state, defaults(figure));
-      refresh();
-      changed();
-    });
-    const controls = element("div", { class: "explorable-controls", role: "group" }, widgets.map((w) => w.row));
-    controls.setAttribute("aria-label", `Controls: ${figure.title}`);
-    controls.append(reset);
-
-    stage.replaceChildren(svg, text, controls);
-    refresh();
-    const resize = () => {
-      const available = Math.max(260, Math.min(720, Math.floor(stage.clientWidth)));
-      if (available !== width) {
-        width = available;
-        redraw();
-      }
-    };
-    new ResizeObserver(resize).observe(stage);
-    resize();
-  }
-
+  // In a page the figure takes over the places that are marked for it: explorable_page.js.
   function register(figure) {
-    figures[figure.name] = figure;
-    if (typeof document === "undefined") return;
-    document.querySelectorAll(`[data-explorable="${figure.name}"]`).forEach((stage, index) => {
-      mount(stage, figure, index ? `${figure.name}${index + 1}` : figure.name);
-    });
+    if (kit.mount) kit.mount(figure);
   }
 
-  const kit = { Picture, defaults, format, linear, logarithmic, niceTicks, normals, register, staticSvg };
+  const shared = { longContextSnr, normals, numRelevant, tail };
+  const kit = { Picture, defaults, drawn, format, linear, logarithmic, niceTicks, register, staticCsv, staticSvg, ...shared };
   if (typeof module === "object" && module.exports) module.exports = kit;
   else root.explorable = kit;
 })(typeof window === "object" ? window : globalThis);

@@ -64,6 +64,7 @@ def test_a_picture_has_a_role_and_a_name():
         ("#808080", "#808080"),
         ("#fff", PAGE_COLOUR),
         ("#0072B2", "var(--figure-blue, #0072b2)"),
+        ("#e69f00", "var(--figure-gold, #e69f00)"),
         ("#d55e00", "#d55e00"),
         ("none", "none"),
         ("url(#p1)", "url(#p1)"),
@@ -81,3 +82,40 @@ def test_no_text_alternative(alt):
 @pytest.mark.parametrize("alt", ["A line that rises", "Error and/or loss against n"])
 def test_text_alternative(alt):
     assert is_alt_text(alt)
+
+
+DISC = "M 0 2 " + "C 1 1 1 1 1 1 " * 8 + "z"
+
+
+def cloud(count, marker=DISC, style="fill: #d55e00; fill-opacity: 0.5"):
+    uses = "".join(
+        f'<use xlink:href="#m" x="{i}" y="1.234" style="{style}"/>' for i in range(count)
+    )
+    return (
+        '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink">'
+        f'<defs><path id="m" d="{marker}"/></defs><g clip-path="url(#c)">{uses}</g>'
+        '<clipPath id="c"/></svg>'
+    )
+
+
+def test_a_cloud_of_dots_is_one_path():
+    svg = themed_svg(cloud(150), alt="A cloud", prefix="a")
+    assert "<use" not in svg
+    assert svg.count("h0") == 150
+    assert "M149.00 1.23h0" in svg
+    assert "stroke: #d55e00; stroke-width: 4; stroke-linecap: round; stroke-opacity: 0.5" in svg
+
+
+@pytest.mark.parametrize(
+    "drawn",
+    [
+        cloud(50),
+        cloud(150, marker="M -2 -2 L 2 2 z"),
+        cloud(150, style="fill: none"),
+        cloud(150).replace("fill-opacity: 0.5", "fill-opacity: 0.4", 1),
+    ],
+    ids=["few", "no disc", "open", "not all alike"],
+)
+def test_other_marks_stay(drawn):
+    svg = themed_svg(drawn, alt="A cloud", prefix="a")
+    assert svg.count("<use") == drawn.count("<use")

@@ -22,6 +22,7 @@ logger = logging.getLogger(__name__)
 
 STATIC = Path(__file__).parents[2] / "_static"
 SHARED = STATIC / "explorable.js"
+PAGE = STATIC / "explorable_page.js"
 DRAW = Path(__file__).with_name("explorable_static.js")
 
 
@@ -34,12 +35,22 @@ def script_of(name: str) -> Path:
     return STATIC / "explorables" / f"{name}.js"
 
 
-def static_picture(name: str, alt: str) -> tuple[str, str] | None:
-    """Return SVG and sentence as the script draws them, or None where node is missing."""
+def _first_picture(name: str, alt: str) -> dict[str, object] | None:
     if find_node() is None:
         return None
-    drawn = json.loads(run_script(str(DRAW), str(SHARED), str(script_of(name)), alt))
-    return drawn["svg"], drawn["text"]
+    return json.loads(run_script(str(DRAW), str(SHARED), str(script_of(name)), alt))
+
+
+def static_picture(name: str, alt: str) -> tuple[str, str] | None:
+    """Return SVG and sentence as the script draws them, or None where node is missing."""
+    drawn = _first_picture(name, alt)
+    return drawn and (drawn["svg"], drawn["text"])
+
+
+def numbers_of(name: str) -> tuple[dict[str, object], str] | None:
+    """Return state and numbers (CSV) of the first picture, or None where node is missing."""
+    drawn = _first_picture(name, name)
+    return drawn and (drawn["state"], drawn["csv"])
 
 
 class Explorable(SphinxDirective):
@@ -66,7 +77,7 @@ class Explorable(SphinxDirective):
             )
         if not self.content:
             raise self.error(f"explorable {name!r}: expected a caption")
-        for path in (SHARED, script_of(name)):
+        for path in (SHARED, PAGE, script_of(name)):
             self.env.note_dependency(str(path))
 
         figure = nodes.figure(classes=["explorable"])
@@ -124,9 +135,10 @@ def add_scripts(app, pagename, templatename, context, doctree) -> None:
         return
     names = dict.fromkeys(stage["name"] for stage in doctree.findall(Stage))
     if names:
-        app.add_js_file("explorable.js", loading_method="defer", priority=600)
+        for number, path in enumerate((SHARED, PAGE)):
+            app.add_js_file(path.name, loading_method="defer", priority=600 + number)
     for name in names:
-        app.add_js_file(f"explorables/{name}.js", loading_method="defer", priority=601)
+        app.add_js_file(f"explorables/{name}.js", loading_method="defer", priority=610)
 
 
 def setup(app) -> dict[str, bool]:

@@ -1,7 +1,13 @@
 "use strict";
-// Prints the picture that readers without JavaScript see, and its sentence, as one JSON object.
+// Prints the picture that readers without JavaScript see, its sentence, its state and its numbers.
 const [, , shared, file, alt] = process.argv;
 const kit = require(shared);
 const figure = require(file);
-const answer = { svg: kit.staticSvg(figure, alt), text: figure.describe(kit.defaults(figure)) };
+const state = kit.defaults(figure);
+const answer = {
+  svg: kit.staticSvg(figure, alt),
+  text: figure.describe(state),
+  state,
+  csv: kit.staticCsv(figure),
+};
 process.stdout.write(JSON.stringify(answer));

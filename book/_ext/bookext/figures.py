@@ -20,8 +20,8 @@ logger = logging.getLogger(__name__)
 SVG = "http://www.w3.org/2000/svg"
 XLINK = "{http://www.w3.org/1999/xlink}"
 PAGE_COLOUR = "var(--pst-color-background, transparent)"
-# The one colour of the palette that is hard to see on a dark page.
-DARK_BLUE = "#0072b2"
+# The colours of the palette that are hard to see on a dark page, or on a light one.
+FAINT = {"#0072b2": "blue", "#e69f00": "gold", "#56b4e9": "sky"}
 _GREY = re.compile(r"#(?:([0-9a-f])\1\1|([0-9a-f]{2})\2\2)$")
 _REFERENCE = re.compile(r"url\(#([^)]+)\)")
 _FILE_NAME = re.compile(r"\S*(/\S+|\.(svg|png|jpe?g|gif|webp|pdf))$", re.IGNORECASE)
@@ -39,8 +39,8 @@ def is_alt_text(alt: str | None) -> bool:
 def themed_colour(colour: str) -> str:
     """Return the colour for the page: near-black follows the text, white the page."""
     colour = {"black": "#000000", "white": "#ffffff"}.get(colour.lower(), colour.lower())
-    if colour == DARK_BLUE:
-        return f"var(--figure-blue, {DARK_BLUE})"
+    if colour in FAINT:
+        return f"var(--figure-{FAINT[colour]}, {colour})"
     grey = _GREY.match(colour)
     if grey is None:
         return colour
@@ -102,10 +102,50 @@ def _renumber_ids(root: ElementTree.Element, prefix: str) -> None:
                 element.set(name, _REFERENCE.sub(lambda m: f"url(#{renamed[m[1]]})", value))
 
 
+def _radius(marker: ElementTree.Element | None) -> float | None:
+    """Return the radius of a marker that is a disc, as Matplotlib draws it, or None."""
+    if marker is None or marker.get("d", "").count("C") != 8:
+        return None
+    top = re.match(r"M 0 (\S+)\s", marker.get("d"))
+    return float(top[1]) if top else None
+
+
+def _declared(style: str) -> dict[str, str]:
+    pairs = (part.partition(":") for part in style.split(";") if part.strip())
+    return {name.strip(): value.strip() for name, _, value in pairs}
+
+
+def _merge_dots(root: ElementTree.Element, least: int = 100) -> None:
+    """Draw a cloud of equal dots as one path, each dot a line without length and with round ends.
+
+    A cloud of thousands of elements makes a page slow to lay out, and four times as large.
+    """
+    named = {e.get("id"): e for e in root.iter() if "id" in e.attrib}
+    for group in root.iter(f"{{{SVG}}}g"):
+        uses = list(group)
+        if len(uses) < least or any(use.tag != f"{{{SVG}}}use" for use in uses):
+            continue
+        kinds = {(use.get(f"{XLINK}href"), use.get("style", "")) for use in uses}
+        reference, style = next(iter(kinds))
+        radius = _radius(named.get((reference or "#")[1:]))
+        colours = _declared(style)
+        if len(kinds) > 1 or radius is None or colours.get("fill", "none") == "none":
+            continue
+        edge = 0 if colours.get("stroke", "none") == "none" else 1
+        width = 2 * radius + edge * float(colours.get("stroke-width", 1))
+        points = (f"M{float(use.get('x')):.2f} {float(use.get('y')):.2f}h0" for use in uses)
+        for use in uses:
+            group.remove(use)
+        look = f"fill: none; stroke: {colours['fill']}; stroke-width: {width:g}"
+        look += f"; stroke-linecap: round; stroke-opacity: {colours.get('fill-opacity', 1)}"
+        ElementTree.SubElement(group, f"{{{SVG}}}path", d="".join(points), style=look)
+
+
 def themed_svg(source: str, *, alt: str, prefix: str) -> str:
     """Return an SVG file as markup for the page, with colours of the theme and its own ids."""
     root = ElementTree.fromstring(source)
     _remove(root, {"metadata", "style", "title"})
+    _merge_dots(root)
     _clear_backgrounds(root)
     for element in root.iter():
         if "style" in element.attrib:

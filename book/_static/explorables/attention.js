@@ -8,8 +8,6 @@
   const NOISE = kit.normals(18, 200);
 
   const formulas = {
-    numRelevant: (sparsity, numTokens) =>
-      Math.min(numTokens - 1, Math.max(1, Math.round(sparsity * numTokens))),
     softmax(scores) {
       const top = Math.max(...scores);
       const weights = scores.map((score) => Math.exp(score - top));
@@ -25,7 +23,7 @@
 
   function sample(state) {
     const T = state.tokens;
-    const relevant = formulas.numRelevant(state.sparsity, T);
+    const relevant = kit.numRelevant(state.sparsity, T);
     const scores = [];
     for (let t = 0; t < T; t += 1) {
       scores.push(state.prompt * (t < relevant ? state.context : state.noise * NOISE[t]));

@@ -6,26 +6,13 @@
   const { format } = kit;
 
   const formulas = {
-    // P(N(0, 1) > x), by the Chebyshev fit of Numerical Recipes; relative error below 2e-7.
-    tail(x) {
-      const z = Math.abs(x) / Math.SQRT2;
-      const t = 1 / (1 + z / 2);
-      const fit = [
-        -1.26551223, 1.00002368, 0.37409196, 0.09678418, -0.18628806, 0.27886807, -1.13520398,
-        1.48851587, -0.82215223, 0.17087277,
-      ].reduceRight((sum, coefficient) => sum * t + coefficient, 0);
-      const erfc = t * Math.exp(-z * z + fit);
-      return x >= 0 ? erfc / 2 : 1 - erfc / 2;
-    },
-    longContextSnr: (tau, context, regressor, sparsity, numTokens) =>
-      Math.sqrt(numTokens / (1 - sparsity)) * sparsity * regressor * Math.exp(tau * context - tau * tau),
     // Ridge regression (X5); infinite penalty is one gradient step, none is least squares.
     ridgeError(snr, samplesPerDim, ridge) {
       const gamma = 1 / samplesPerDim;
       const margin = (snr * snr) / Math.sqrt(snr * snr + gamma);
-      if (ridge === "infinite") return formulas.tail(margin);
+      if (ridge === "infinite") return kit.tail(margin);
       const root = Math.sqrt((1 - gamma + ridge) ** 2 + 4 * gamma * ridge);
-      return formulas.tail(margin * Math.sqrt((2 * root) / (1 + gamma + ridge + root)));
+      return kit.tail(margin * Math.sqrt((2 * root) / (1 + gamma + ridge + root)));
     },
   };
 
@@ -33,7 +20,7 @@
   for (let k = -60; k <= 60; k += 1) ALPHAS.push(Math.pow(10, k / 60));
 
   function sample(state) {
-    const snr = formulas.longContextSnr(state.scale, 1.5, state.regressor, state.sparsity, state.tokens);
+    const snr = kit.longContextSnr(state.scale, 1.5, state.regressor, state.sparsity, state.tokens);
     const ridge = Math.pow(10, state.ridge);
     const curve = (penalty) => ALPHAS.map((alpha) => [alpha, formulas.ridgeError(snr, alpha, penalty)]);
     return { snr, ridge, least: curve(0), middle: curve(ridge), gradient: curve("infinite") };

@@ -90,6 +90,7 @@
       name: "flow",
       title: "population flow",
       aspect: 0.72,
+      dragged: { x: "b", y: "c" },
       controls: [
         { name: "b", label: "Start, head \u27e8w, w\u2605\u27e9", min: -2.5, max: 2.5, step: 0.05, value: 0.4 },
         { name: "c", label: "Start, prompt \u27e8q, q\u2605\u27e9", min: -3, max: 5, step: 0.05, value: 0 },
@@ -131,8 +132,8 @@
           if (inside([0, s.saddle])) picture.cross([0, s.saddle], { class: "curve self" });
         }
         for (const run of pieces(s.path)) picture.line(run, { class: "curve prompt" });
-        picture.points([s.path[0]], { class: "prompt", r: 6 });
         if (inside(s.end)) picture.points([s.end], { class: "measured", r: 6 });
+        picture.handle(s.path[0], { class: "prompt" });
       },
       describe(state) {
         const s = sample(state);

@@ -11,8 +11,6 @@
 
   // The plane is orthonormal: first coordinate along the context, second along the regressor.
   const formulas = {
-    numRelevant: (sparsity, numTokens) =>
-      Math.min(numTokens - 1, Math.max(1, Math.round(sparsity * numTokens))),
     relevantToken: (label) => [CONTEXT_NORM, label * REGRESSOR_NORM],
     irrelevantMean: (label, dq, dw) => [-dq * CONTEXT_NORM, -dw * label * REGRESSOR_NORM],
     meanToken(sparsity, label, dq, dw) {
@@ -26,7 +24,7 @@
 
   function sample(state) {
     const T = state.tokens;
-    const relevant = formulas.numRelevant(state.sparsity, T);
+    const relevant = kit.numRelevant(state.sparsity, T);
     const r = formulas.relevantToken(state.label);
     const u = formulas.irrelevantMean(state.label, state.dq, state.dw);
     const tokens = [];

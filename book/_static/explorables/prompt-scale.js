@@ -10,25 +10,9 @@
   const NOISE = kit.normals(2306, DRAWS * MOST);
 
   const formulas = {
-    numRelevant: (sparsity, numTokens) =>
-      Math.min(numTokens - 1, Math.max(1, Math.round(sparsity * numTokens))),
-    // P(N(0, 1) > x), by the Chebyshev fit of Numerical Recipes; relative error below 2e-7.
-    tail(x) {
-      const z = Math.abs(x) / Math.SQRT2;
-      const t = 1 / (1 + z / 2);
-      const fit = [
-        -1.26551223, 1.00002368, 0.37409196, 0.09678418, -0.18628806, 0.27886807, -1.13520398,
-        1.48851587, -0.82215223, 0.17087277,
-      ].reduceRight((sum, coefficient) => sum * t + coefficient, 0);
-      const erfc = t * Math.exp(-z * z + fit);
-      return x >= 0 ? erfc / 2 : 1 - erfc / 2;
-    },
-    // Signal-to-noise ratio of a long context (X3), with noise of variance one.
-    longContextSnr: (tau, context, regressor, sparsity, numTokens) =>
-      Math.sqrt(numTokens / (1 - sparsity)) * sparsity * regressor * Math.exp(tau * context - tau * tau),
     // Error of one gradient step (X4).
     gradientHeadError: (snr, samplesPerDim) =>
-      formulas.tail((snr * snr) / Math.sqrt(snr * snr + 1 / samplesPerDim)),
+      kit.tail((snr * snr) / Math.sqrt(snr * snr + 1 / samplesPerDim)),
     freezingScale: (numIrrelevant) => Math.sqrt(Math.log(numIrrelevant) / 2),
     // Mass and spread of one example from the scores of its irrelevant tokens (X1).
     massAndSpread(tau, context, numRelevant, noise) {
@@ -49,13 +33,13 @@
       const signal = mean(pairs.map(([m]) => m)) * regressor;
       const noise = mean(pairs.map(([, v]) => v)) / samplesPerDim;
       const cosine = signal / Math.sqrt(signal * signal + noise);
-      return mean(pairs.map(([m, v]) => formulas.tail((m / Math.sqrt(v)) * regressor * cosine)));
+      return mean(pairs.map(([m, v]) => kit.tail((m / Math.sqrt(v)) * regressor * cosine)));
     },
   };
 
   function sample(state) {
     const T = state.tokens;
-    const relevant = formulas.numRelevant(state.sparsity, T);
+    const relevant = kit.numRelevant(state.sparsity, T);
     const share = relevant / T; // the sparsity that T tokens can have
     const rows = [];
     for (let i = 0; i < DRAWS; i += 1) rows.push(NOISE.slice(i * MOST, i * MOST + T - relevant));
@@ -64,7 +48,7 @@
       return formulas.averagedHeadError(pairs, state.regressor, state.samples);
     };
     const long = (tau) => {
-      const snr = formulas.longContextSnr(tau, state.context, state.regressor, share, T);
+      const snr = kit.longContextSnr(tau, state.context, state.regressor, share, T);
       return formulas.gradientHeadError(snr, state.samples);
     };
     const scales = [];

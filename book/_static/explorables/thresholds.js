@@ -69,6 +69,7 @@
       name: "thresholds",
       title: "the map of thresholds",
       aspect: 0.66,
+      dragged: { x: "sparsity", y: "strength" },
       controls: [
         { name: "sparsity", label: "Sparsity \u03b6", min: 0.05, max: 0.95, step: 0.01, value: 0.2 },
         { name: "strength", label: "Strength \u0394", min: 0.1, max: 20, step: 0.1, value: 2, digits: 1 },
@@ -94,7 +95,7 @@
           picture.line(CURVES[i], { class: `curve ${v.style}`, ...dash });
           picture.points([[x, v.threshold]], { class: v.style, r: 4 });
         });
-        picture.points([[x, state.strength]], { class: "prompt", r: 7 });
+        picture.handle([x, state.strength], { class: "prompt" });
       },
       describe(state) {
         const s = sample(state);

@@ -74,6 +74,10 @@ class PageWriter(MarkdownWriter):
         else:
             yield "On the book's page this figure has sliders."
 
+    def blocks_FigureRecord(self, node: nodes.Element) -> Iterator[str]:
+        """How a figure was made is what the notebook shows anyway."""
+        yield from ()
+
 
 def _cell_index(node: nodes.Node) -> int | None:
     """Return which cell of the source a node was made from, if it is one with code."""
