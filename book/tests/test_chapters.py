@@ -9,7 +9,9 @@ import yaml
 
 BOOK = Path(__file__).parents[1]
 WIDTH = 80
-NOT_CHAPTERS = {"notation", "claims", "api", "bibliography"}
+NOT_CHAPTERS = {
+    "ten-minutes", "notation", "claims", "api", "bibliography", "cite", "changelog",
+}  # fmt: skip
 
 
 def chapters():

@@ -12,6 +12,7 @@ from bookext.audit import (
     stated_ids,
     unknown_ids,
     unproved_tests,
+    unsaid_needs,
 )
 from bookext.claims import KIND_WORDS
 from bookext.registry import KINDS, Claim, Twin, load_claims
@@ -34,6 +35,10 @@ def test_pages_state_only_ids_that_the_ledger_has(claims):
 
 def test_every_claim_has_its_place(claims):
     assert missing_anchors(claims, BOOK) == []
+
+
+def test_what_a_proof_refers_to_is_what_its_claim_needs(claims):
+    assert unsaid_needs(claims, BOOK) == []
 
 
 def test_every_function_exists(claims):
@@ -107,6 +112,23 @@ def test_a_place_that_is_not_there(book):
         "D1: page.md has no anchor D2",
         "D1: there is no page nowhere.md",
     ]
+
+
+@pytest.mark.parametrize("place", ["statement", "proof", "elsewhere"])
+def test_a_need_that_is_not_said(book, place):
+    said = {place: "by {claim}`D2` and {prf:ref}`the other <D3>`"}
+    (book / "page.md").write_text(
+        f":::{{prf:theorem}} A name\n:label: D1\n{said.get('statement', '')}.\n:::\n"
+        f":::{{prf:proof}}\n{said.get('proof', '')}.\n:::\n{said.get('elsewhere', '')}.\n",
+        "utf-8",
+    )
+    found = [
+        f"D1: page.md refers to {name}, which needs does not list"
+        for name in ("D2", "D3")
+        if place != "elsewhere"
+    ]
+    assert unsaid_needs((PLANTED,), book) == found
+    assert unsaid_needs((replace(PLANTED, needs=("D2", "D3")),), book) == []
 
 
 @pytest.mark.parametrize(

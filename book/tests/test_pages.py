@@ -11,7 +11,17 @@ import pytest
 from bookext.node import find_node
 
 EXT = Path(__file__).parents[1] / "_ext"
-MODULES = ("mathematics", "figures", "explorable", "claims", "page")
+MODULES = (
+    "mathematics",
+    "figures",
+    "explorable",
+    "records",
+    "claims",
+    "claims_map",
+    "orientation",
+    "previews",
+    "page",
+)
 CONF = f"""
 import sys
 sys.path.insert(0, {str(EXT)!r})
@@ -56,12 +66,22 @@ The mean is $m$.
 :::
 
 ```{code-cell} python
+import numpy as np
+unused = np.random.default_rng(7).normal()
+```
+
+```{code-cell} python
 ---
 mystnb:
   image: {alt: A black line}
+  figure: {name: fig-line, caption: A line.}
 ---
-from IPython.display import SVG
-SVG('<svg xmlns="http://www.w3.org/2000/svg"><path id="a" d="M0 0" stroke="#000000"/></svg>')
+%config InlineBackend.figure_formats = ["svg"]
+import matplotlib.pyplot as plt
+from prompt_attention import plotting
+plotting.use_style()
+figure, ax = plt.subplots()
+ax.plot([1, 2], [3, 4], color="black", label="rise");
 ```
 
 :::{explorable} attention
@@ -71,6 +91,9 @@ Weights, with $\zeta$ and {claim}`D1`.
 :::
 """
 OTHER = r"""# Other
+
+```{claims-map}
+```
 
 ```{claims-ledger}
 ```
@@ -157,7 +180,34 @@ def test_equations_keep_their_numbers_and_links_and_take_the_focus(index):
 
 def test_drawn_figures_are_inlined(index):
     assert 'aria-label="A black line"' in index
-    assert 'stroke="currentColor"' in index
+    assert "stroke: currentColor" in index
+
+
+def test_a_drawn_figure_comes_with_its_numbers_and_its_origin(built, index):
+    table = (built[0] / "numbers" / "index-fig-line.csv").read_text("utf-8").splitlines()
+    assert table[0] == "# figure: index, fig-line"
+    assert table[-3:] == ["panel,series,mark,x,y", "panel 1,rise,line,1,3", "panel 1,rise,line,2,4"]
+    record = index.partition('href="numbers/index-fig-line.csv"')[2].partition("</details>")[0]
+    assert "<dt>commit</dt>" in record
+    assert "plt.subplots()" in record
+    assert "default_rng" not in record, "the figure does not use it"
+
+
+def test_a_page_that_computes_says_how_long_it_takes(index, other):
+    assert re.search(r'</h1>\s*<p class="chapter-facts">Reading: about \d+ min; running', index)
+    assert "chapter-facts" not in other
+
+
+def test_previews_of_a_page_hold_its_theorem_and_its_equation(built, index):
+    script = (built[0] / "previews" / "index.js").read_text("utf-8")
+    assert script.startswith('bookPreviews("index", {')
+    assert '"D1": "' in script
+    assert '"equation-one": "' in script
+    assert "previews.js" in index
+
+
+def test_the_map_leads_to_the_claims(other):
+    assert '<a href="index.html#D1"><rect' in other
 
 
 def test_nothing_is_fetched_from_another_host(index, other):
@@ -169,7 +219,7 @@ def test_nothing_is_fetched_from_another_host(index, other):
 
 def test_only_a_page_with_an_explorable_loads_its_scripts(index, other):
     scripts = re.findall(r'<script defer="defer" src="_static/([\w/]*explorable[\w/.]*)', index)
-    assert scripts == ["explorable.js", "explorables/attention.js"]
+    assert scripts == ["explorable.js", "explorable_page.js", "explorables/attention.js"]
     assert "explorable.js" not in other
 
 
@@ -178,7 +228,7 @@ def test_an_explorable_has_a_picture_without_its_script(index):
     stage = index.partition('data-explorable="attention"')[2].partition("</figure>")[0]
     assert 'role="img" aria-label="Weights of fifty tokens"' in stage
     assert "of 50 tokens are relevant" in stage
-    assert '<span class="caption-number">Fig. 1 </span>' in stage
+    assert '<span class="caption-number">Fig. 2 </span>' in stage
 
 
 def test_claims_are_links(index, other):

@@ -40,6 +40,7 @@ def test_a_good_entry(tmp_path):
         ("statement: One line.", "statement: 3", "statement: expected text, got 3"),
         ("statement: It fails.", "fails: yes", "twin: expected the fields test and statement"),
         ("page: performance", 'page: ""', "page: expected text, got ''"),
+        ("kind: limit", "kind: limit\n  needs: [x]", "needs: expected an ID like D1, got 'x'"),
     ],
 )
 def test_a_wrong_entry_is_named(tmp_path, old, new, message):
@@ -58,3 +59,19 @@ def test_an_id_stands_once(tmp_path):
 def test_not_a_list_of_mappings(tmp_path, text):
     with pytest.raises(RegistryError, match="expected a"):
         load(tmp_path, text)
+
+
+@pytest.mark.parametrize(
+    ("needs", "message"),
+    [("[X1]", "needs: expected IDs of claims, got X1"), ("[X6w]", "expected no circle, got X6w")],
+)
+def test_what_a_claim_needs_is_there_and_comes_before_it(tmp_path, needs, message):
+    with pytest.raises(RegistryError, match=r"claims\.yml: X6w: needs") as caught:
+        load(tmp_path, GOOD + f"  needs: {needs}\n")
+    assert message in str(caught.value)
+
+
+def test_a_circle_through_another_claim_is_found(tmp_path):
+    other = GOOD.replace("id: X6w", "id: X7") + "  needs: [X6w]\n"
+    with pytest.raises(RegistryError, match="expected no circle"):
+        load(tmp_path, GOOD + "  needs: [X7]\n" + other)

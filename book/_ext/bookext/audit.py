@@ -80,6 +80,28 @@ def missing_anchors(claims: tuple[Claim, ...], book: Path) -> list[str]:
     return problems
 
 
+_BOX = re.compile(r"^(:{3,})\{prf:(\w+)\}.*?^\1$", re.DOTALL | re.MULTILINE)
+_REFERRED = re.compile(rf"\{{(?:claim|prf:ref)\}}`(?:[^`<]*<)?({CLAIM_ID.pattern})>?`")
+
+
+def unsaid_needs(claims: tuple[Claim, ...], book: Path) -> list[str]:
+    """Find claims whose box or proof refers to a claim that the registry does not say they need."""
+    problems = []
+    for claim in claims:
+        page = (book / f"{claim.page}.md").read_text("utf-8")
+        boxes = list(_BOX.finditer(page))
+        for number, box in enumerate(boxes):
+            if f":label: {claim.anchor}\n" in box[0]:
+                proof = boxes[number + 1 : number + 2]
+                text = box[0] + "".join(after[0] for after in proof if after[2] == "proof")
+                referred = set(_REFERRED.findall(text)) - {claim.id, *claim.needs}
+                problems += [
+                    f"{claim.id}: {claim.page}.md refers to {name}, which needs does not list"
+                    for name in sorted(referred)
+                ]
+    return problems
+
+
 def find_object(path: str) -> object:
     """Import what a dotted path names; an ImportError or AttributeError says what is missing."""
     parts = path.split(".")

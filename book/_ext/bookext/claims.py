@@ -90,6 +90,8 @@ class ClaimsLedger(SphinxDirective):
         source = SOURCE_WORDS.get(claim.source) or f"{{cite:t}}`{claim.source}`"
         kind = self._inline(f"{KIND_WORDS[claim.kind]}; stated by {source}.")
         says = [statement, nodes.paragraph("", "", *kind, classes=["claims-kind"])]
+        if claim.needs:
+            says.append(nodes.paragraph("", "Needs ", *_links(claim.needs), nodes.Text(".")))
         checks = [_function(path, self.env.docname) for path in claim.functions]
         checks += [_test(test) for test in claim.tests]
         if claim.twin is not None:
@@ -102,6 +104,14 @@ class ClaimsLedger(SphinxDirective):
 
     def _inline(self, text: str) -> list[nodes.Node]:
         return self.state.inline_text(text, self.lineno)[0]
+
+
+def _links(names: tuple[str, ...]) -> list[nodes.Node]:
+    """Return references to claims, with commas between them."""
+    made: list[nodes.Node] = []
+    for name in names:
+        made += [nodes.Text(", "), ClaimReference("", name, claim=name)]
+    return made[1:]
 
 
 def _row(cells: list[list[nodes.Node]]) -> nodes.row:
@@ -146,6 +156,13 @@ def _anchors(env, page: str) -> dict[str, str]:
     return known[page]
 
 
+def uri_of(app, docname: str, claim: Claim) -> str:
+    """Return the address of a claim's box, as seen from a page."""
+    anchor = _anchors(app.env, claim.page).get(claim.anchor.lower(), claim.anchor)
+    page = "" if claim.page == docname else app.builder.get_relative_uri(docname, claim.page)
+    return f"{page}#{anchor}"
+
+
 class ResolveClaims(SphinxPostTransform):
     """Turn references to claims into links."""
 
@@ -155,13 +172,10 @@ class ResolveClaims(SphinxPostTransform):
         """Visit the references of one page."""
         for reference in list(self.document.findall(ClaimReference)):
             claim = self.app.bookext_claims[reference["claim"]]
-            uri = ""
             if claim.page in self.env.found_docs:
-                anchor = _anchors(self.env, claim.page).get(claim.anchor.lower(), claim.anchor)
-                if claim.page != self.env.docname:
-                    uri = self.app.builder.get_relative_uri(self.env.docname, claim.page)
+                uri = uri_of(self.app, self.env.docname, claim)
                 link = nodes.reference(
-                    "", claim.id, internal=True, refuri=f"{uri}#{anchor}", reftitle=claim.statement
+                    "", claim.id, internal=True, refuri=uri, reftitle=claim.statement
                 )
                 reference.replace_self(link)
             else:

@@ -40,6 +40,7 @@ class Claim:
     kind: str
     source: str
     twin: Twin | None = None
+    needs: tuple[str, ...] = ()
 
     @property
     def all_tests(self) -> tuple[str, ...]:
@@ -60,7 +61,24 @@ def load_claims(path: Path) -> tuple[Claim, ...]:
         if claim.id in claims:
             raise RegistryError(f"{where}: expected an id that no other entry has")
         claims[claim.id] = claim
+    for claim in claims.values():
+        _expect_order(claim, claims, path.name)
     return tuple(claims.values())
+
+
+def _expect_order(claim: Claim, claims: dict[str, Claim], where: str) -> None:
+    """Refuse a claim that needs what is not there, or that needs itself, through others or not."""
+    unknown = [name for name in claim.needs if name not in claims]
+    if unknown:
+        raise RegistryError(f"{where}: {claim.id}: needs: expected IDs of claims, got {unknown[0]}")
+    reached, ahead = set(), list(claim.needs)
+    while ahead:
+        name = ahead.pop()
+        if name == claim.id:
+            raise RegistryError(f"{where}: {claim.id}: needs: expected no circle, got {claim.id}")
+        if name not in reached:
+            reached.add(name)
+            ahead += claims[name].needs
 
 
 def _claim(entry: object, where: str) -> Claim:
@@ -69,7 +87,7 @@ def _claim(entry: object, where: str) -> Claim:
     missing = [field for field in _REQUIRED if field not in entry]
     if missing:
         raise RegistryError(f"{where}: expected the fields {', '.join(missing)}, got none of them")
-    unknown = sorted(set(entry) - {*_REQUIRED, "twin"})
+    unknown = sorted(set(entry) - {*_REQUIRED, "twin", "needs"})
     if unknown:
         raise RegistryError(f"{where}: expected no field named {', '.join(map(str, unknown))}")
     for field in ("id", "statement", "page", "anchor", "kind", "source"):
@@ -86,11 +104,14 @@ def _claim(entry: object, where: str) -> Claim:
         )
     _expect_list(entry["functions"], _DOTTED, f"{where}: functions", "module.name")
     _expect_list(entry["tests"], _NODE_ID, f"{where}: tests", "path/test_file.py::test_name")
+    if "needs" in entry:
+        _expect_list(entry["needs"], CLAIM_ID, f"{where}: needs", "an ID like D1")
     return Claim(
         **{field: entry[field].strip() for field in _REQUIRED if isinstance(entry[field], str)},
         functions=tuple(entry["functions"]),
         tests=tuple(entry["tests"]),
         twin=_twin(entry["twin"], where) if "twin" in entry else None,
+        needs=tuple(entry.get("needs", ())),
     )
 
 
