@@ -65,3 +65,12 @@ def test_every_proof_and_solution_is_folded_and_every_exercise_solved(name):
 def test_code_fits_the_page(name):
     wide = [line for cell in shown_cells(name) for line in cell if len(line) > WIDTH]
     assert not wide, f"{name}.md has lines of over {WIDTH} characters: {wide}"
+
+
+@pytest.mark.parametrize("name", ["CHANGELOG.md", "README.md"])
+def test_what_pages_include_has_no_link_that_only_the_repository_knows(name):
+    text = (BOOK.parent / name).read_text("utf8")
+    part = text.partition("## How to cite")[2].partition("Code is under the MIT")[0]
+    included = text if name == "CHANGELOG.md" else part
+    assert included.strip()
+    assert not re.findall(r"\]\((?!https?://)[^)]*\)", included)
