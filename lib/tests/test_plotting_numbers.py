@@ -84,6 +84,17 @@ def test_other_marks(axes):
     assert corners == {(0, 0), (1, 0), (1, 1), (0, 1)}
 
 
+def test_what_is_not_a_number_and_what_is_in_colour_stay_in_the_table(axes):
+    axes[0].errorbar([1.0, 2.0], [3.0, np.nan], yerr=[0.5, np.nan], fmt="o")
+    axes[0].plot([], [])
+    axes[1].imshow(np.array([[[0.0, 0.5, 1.0]]]))
+    one, two, pixel = table(axes[0].figure)
+    assert (one["y_low"], one["y_high"]) == (2.5, 3.5)
+    assert np.isnan(two["y"])
+    assert "y_low" not in two
+    assert pixel["value"] == 0.5
+
+
 def test_contours_have_their_levels(axes):
     x = np.linspace(0, 1, 5)
     axes[0].contourf(x, x, x[:, None] + 0 * x, levels=[0.0, 0.5, 1.0])

@@ -33,8 +33,9 @@ def _ends(container: ErrorbarContainer, count: int) -> list[dict[str, float]]:
     axes = [name for name in "xy" if getattr(container, f"has_{name}err")]
     for name, bars in zip(axes, container.lines[2], strict=True):
         for point, segment in zip(ends, bars.get_segments(), strict=True):
-            low, high = np.asarray(segment)[:, "xy".index(name)]
-            point |= {f"{name}_low": low, f"{name}_high": high}
+            if len(segment) == 2:  # a bar that is not a number has no ends
+                low, high = np.asarray(segment)[:, "xy".index(name)]
+                point |= {f"{name}_low": low, f"{name}_high": high}
     return ends
 
 
@@ -95,7 +96,10 @@ def _collections(ax: Axes) -> Iterator[Row]:
 
 def _images(ax: Axes) -> Iterator[Row]:
     for position, image in enumerate(ax.images, start=1):
-        for (row, column), value in np.ndenumerate(image.get_array()):
+        shades = np.ma.filled(image.get_array().astype(float), np.nan)
+        if shades.ndim == 3:  # in colour: the mean of the channels
+            shades = shades.mean(axis=2)
+        for (row, column), value in np.ndenumerate(shades):
             numbers = {"x": column, "y": row, "value": value}
             yield _named(image, "image", position), "pixel", numbers
 
