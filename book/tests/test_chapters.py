@@ -10,7 +10,7 @@ import yaml
 BOOK = Path(__file__).parents[1]
 WIDTH = 80
 NOT_CHAPTERS = {
-    "ten-minutes", "notation", "claims", "api", "bibliography", "cite", "changelog",
+    "ten-minutes", "notation", "syllabus", "claims", "api", "bibliography", "cite", "changelog",
 }  # fmt: skip
 
 
