@@ -159,7 +159,9 @@ raise RuntimeError(f"user {os.getuid() != 0} processes {os.getpid() < 100} seen 
         says=r"RuntimeError: user True processes True seen \\\[\\\]",
     ),
     "background process that outlives its question": Attack(
-        pool=_ALL_PIPES
+        # `chance` comes second, and is right only where nothing of `pool` is left.
+        pool=POOL,
+        chance=_ALL_PIPES
         + """
 import time
 strangers = [n for n in os.listdir("/proc") if n.isdigit() and int(n) not in (1, 2, os.getpid())]
@@ -173,10 +175,10 @@ if os.fork() == 0:
             write_everywhere(b'{"call": 0, "error": "no"}\\n')
             time.sleep(0.01)
     os._exit(0)
-def attention_pool(X, q):
-    return jax.nn.softmax(X @ q) @ X
+def chance(key, mu, n):
+    return jnp.mean(mu + jnp.sqrt(2) * jax.random.normal(key, (n,)) < 0)
 """,
-        says="The difference of two noises",
+        earned={"pool": 4.0, "chance": 4.0},
     ),
 }
 
@@ -232,7 +234,7 @@ SLOW = {
     ),
     "runner stopped": Attack(
         chance=chance("import os, signal", "os.kill(os.getppid(), signal.SIGSTOP)", "return 0.5"),
-        says="The question took longer than",
+        says="The difference of two noises",  # its values arrived, and are wrong
     ),
     "frames and garbage": Attack(
         chance=chance(
@@ -256,7 +258,7 @@ class Yes(float):
 def chance(key, mu, n):
     return Yes()
 """,
-        says="chance raised an exception",
+        says="The difference of two noises",
     ),
     "poisoned imports": Attack(
         first="""
