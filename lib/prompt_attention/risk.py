@@ -1,5 +1,7 @@
 """Losses and errors of a model, with standard errors."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
@@ -24,6 +26,57 @@ def logistic_loss(model: nnx.Module, batch: Batch) -> Float[Array, ""]:
     return jnp.mean(jax.nn.softplus(-batch.labels * outputs(model, batch.tokens)))
 
 
+@jax.custom_vjp
+def streamed_squared_loss(model: models.PromptAttention, batch: Batch) -> Float[Array, ""]:
+    """`squared_loss` of prompt-attention, with a gradient that streams the tokens once.
+
+    `jax.grad` of `squared_loss` reads all tokens forwards and once more backwards. Here both
+    happen block by block, while a block is in the processor's cache: with r_i = y_i - f(X_i) and
+    a_i = phi(X_i q), the gradients are -(1/n) sum_i r_i X_i' a_i for the head and
+    -(1/n) sum_i r_i X_i' (a_i * (X_i w - f(X_i))) for the prompt. It has no gradient with respect
+    to the batch.
+    """
+    return squared_loss(model, batch)
+
+
+BLOCK_BYTES = 2**19
+"""Half of the second cache of a common processor core."""
+
+
+def _loss_and_gradient(model, batch):
+    w, q = model.head[...], model.prompt[...]
+    n, T, d = batch.tokens.shape
+    size = min(n, max(1, BLOCK_BYTES * n // batch.tokens.nbytes))
+    both = jnp.stack([q, w], axis=1)
+
+    def block(start, size):
+        X = jax.lax.dynamic_slice_in_dim(batch.tokens, start, size).reshape(-1, d)
+        y = jax.lax.dynamic_slice_in_dim(batch.labels, start, size)
+        scores, values = jnp.moveaxis((X @ both).reshape(size, T, 2), 2, 0)
+        a = jax.nn.softmax(scores)
+        f = jnp.sum(a * values, axis=1)
+        along_head = (f - y)[:, None] * a
+        along_prompt = along_head * (values - f[:, None])
+        return jnp.sum((y - f) ** 2) / 2, along_head.ravel() @ X, along_prompt.ravel() @ X
+
+    def add(k, totals):
+        return jax.tree.map(jnp.add, totals, block(k * size, size))
+
+    zero = jnp.zeros((), w.dtype), jnp.zeros_like(w), jnp.zeros_like(q)
+    totals = jax.lax.fori_loop(0, n // size, add, zero)
+    if rest := n % size:
+        totals = jax.tree.map(jnp.add, totals, block(n - rest, rest))
+    loss, dw, dq = jax.tree.map(lambda total: total / n, totals)
+    return loss, models.PromptAttention(d, head=dw, prompt=dq)
+
+
+def _scaled(gradient, cotangent):
+    return jax.tree.map(lambda x: cotangent * x, gradient), None
+
+
+streamed_squared_loss.defvjp(_loss_and_gradient, _scaled)
+
+
 def error_rate(model: nnx.Module, batch: Batch) -> Estimate:
     """The share of examples without y f(X) > 0: a tie is an error, and so is an output of nan.
 
@@ -40,21 +93,60 @@ def error_rate(model: nnx.Module, batch: Batch) -> Estimate:
 def projected_error(
     model: nnx.Module, contextual: ContextualModel, key: PRNGKeyArray, num_examples: int
 ) -> Estimate:
-    """The error rate on fresh examples, from coordinates along the model's vectors (Result D3).
+    """The error rate on fresh examples, each example's chance of an error in closed form.
+
+    For prompt-attention, linear prompt-attention and mean pooling the weights a depend on the
+    scores <prompt, x_t> only, and given the scores the values <head, x_t> are Gaussian. So is
+    f(X), with mean m and standard deviation s = sigma tau sqrt(sum of a_t^2 over irrelevant t),
+    where tau is what the scores leave of the head's noise; the chance of an error is
+    Phibar(y m / s). One normal draw for each token in place of d, no errors to count, and chances
+    far below 1 / num_examples are resolved. `counted_error` is the reference. (Result S1)
+
+    Raises:
+        ValueError: as `counted_error` does.
+    """
+    vectors = _vectors("projected_error", model, contextual)
+    head = vectors.pop("head")
+    projected = contextual.project(jnp.stack([*vectors.values(), head]))
+    # Coordinates are the score (for a model with a prompt) and the value; the factor of their noise
+    # is triangular, so that the entries of its last row beyond the score's are the value's own.
+    k, F = len(vectors), projected.noise_factor
+    shared = dataclasses.replace(projected, noise_factor=F[:, :k], relevance="first")
+    batch = shared.sample(key, num_examples)
+    on_coordinates = _with_basis(model, k + 1)
+    weights = jax.vmap(on_coordinates.attention)(batch.tokens)
+    means = batch.labels * jnp.einsum("nt,nt->n", weights, batch.tokens[..., -1])
+    own = contextual.noise_std * jnp.linalg.norm(F[-1, k:])
+    deviations = own * jnp.linalg.norm(jnp.where(batch.relevant, 0, weights), axis=1)
+    return Estimate.of(_chance_of_error(means, deviations))
+
+
+def counted_error(
+    model: nnx.Module, contextual: ContextualModel, key: PRNGKeyArray, num_examples: int
+) -> Estimate:
+    """The share of errors among fresh examples, drawn as coordinates along the model's vectors.
 
     For prompt-attention, linear prompt-attention and mean pooling f(X) depends on X through
     <head, x_t> and <prompt, x_t> only, so the same model with unit vectors e1, e2 as its parameters
-    gives the same number on those coordinates. Costs n T 2 normal draws in place of n T d.
+    gives the same number on those coordinates: n T 2 normal draws in place of n T d. (Result D3)
 
     Raises:
         ValueError: a parameter of the model is not a vector (self-attention mixes all directions),
             or what `ContextualModel.sample_projections` refuses.
     """
+    vectors = _vectors("counted_error", model, contextual)
+    order = [vectors[name] for name in (*(name for name in vectors if name != "head"), "head")]
+    batch = contextual.sample_projections(key, num_examples, jnp.stack(order))
+    return error_rate(_with_basis(model, len(order)), batch)
+
+
+def _vectors(function, model, contextual):
+    """The parameters of a model that sees two directions at most; "head" among them."""
     vectors = models.parameters(model)
     for name, vector in vectors.items():
         if vector.ndim != 1:
             raise ValueError(
-                f"projected_error needs a model whose parameters are vectors, got {name} of shape "
+                f"{function} needs a model whose parameters are vectors, got {name} of shape "
                 f"{list(vector.shape)} in {type(model).__name__}, which may mix all directions; "
                 "use error_rate on full tokens"
             )
@@ -62,8 +154,19 @@ def projected_error(
             raise ValueError(
                 f"the model has dimension {vector.shape[0]} and the data {contextual.dim}"
             )
-    directions = jnp.stack(list(vectors.values()))
-    k = len(directions)
-    basis = dict(zip(vectors, jnp.eye(k, dtype=directions.dtype), strict=True))
-    projected_model = type(model)(k, **basis)
-    return error_rate(projected_model, contextual.sample_projections(key, num_examples, directions))
+    return vectors
+
+
+def _with_basis(model, k):
+    """The same kind of model on k coordinates: the value is the last, a score the one before."""
+    basis = jnp.eye(k)
+    vectors = {"head": basis[-1]} if k == 1 else {"head": basis[-1], "prompt": basis[0]}
+    return type(model)(k, **vectors)
+
+
+def _chance_of_error(means, deviations):
+    """P(Gaussian <= 0); without spread a mean that is not positive is an error, and so is nan."""
+    spread = deviations > 0
+    chance = jax.scipy.special.ndtr(-means / jnp.where(spread, deviations, 1))
+    chance = jnp.where(spread, chance, ~(means > 0))
+    return jnp.where(jnp.isnan(means), 1, chance).astype(means.dtype)

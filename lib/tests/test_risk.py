@@ -1,4 +1,4 @@
-"""Losses, error rates with their standard errors, and the projected error of D3."""
+"""Losses, error rates with their standard errors, and the errors of D3 and S1."""
 
 import dataclasses
 
@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
+from scipy.stats import norm
 
 from prompt_attention import data, models, risk
 
@@ -25,6 +26,27 @@ def test_losses_of_known_outputs():
     error = risk.error_rate(model, batch)
     np.testing.assert_allclose(error.value, 2 / 3, rtol=1e-6)  # the tie at 0 is an error
     np.testing.assert_allclose(error.standard_error, np.std([0, 1, 1], ddof=1) / 3**0.5, rtol=1e-6)
+
+
+@pytest.mark.parametrize("num_examples", [1, 23])
+@pytest.mark.parametrize("block_examples", [1, 5, 100])
+def test_streamed_loss_has_the_gradient_of_the_loss(
+    monkeypatch, float64, mixture, num_examples, block_examples
+):
+    """In double precision, for blocks of one example, blocks with a rest, and one block for all."""
+    monkeypatch.setattr(risk, "BLOCK_BYTES", block_examples * 10 * 4 * 8)
+    batch = mixture.sample(jax.random.key(0), num_examples)
+    batch = batch._replace(tokens=batch.tokens.astype(float), labels=batch.labels.astype(float))
+    w, q = jax.random.normal(jax.random.key(1), (2, 4))
+    model = models.PromptAttention(4, head=w, prompt=q)
+    expected_loss, expected = jax.value_and_grad(risk.squared_loss)(model, batch)
+    loss, gradient = jax.jit(jax.value_and_grad(risk.streamed_squared_loss))(model, batch)
+    np.testing.assert_allclose(loss, expected_loss, rtol=1e-12)
+    np.testing.assert_allclose(risk.streamed_squared_loss(model, batch), expected_loss, rtol=1e-12)
+    np.testing.assert_allclose(gradient.head[...], expected.head[...], rtol=1e-10, atol=1e-13)
+    np.testing.assert_allclose(gradient.prompt[...], expected.prompt[...], rtol=1e-10, atol=1e-13)
+    tripled = jax.grad(lambda model: 3 * risk.streamed_squared_loss(model, batch))(model)
+    np.testing.assert_allclose(tripled.head[...], 3 * gradient.head[...], rtol=1e-12)
 
 
 def test_an_output_of_nan_is_an_error(mixture):
@@ -56,10 +78,70 @@ def test_standard_error_is_the_spread_of_the_estimate(mixture):
 def test_projected_error_agrees_with_full_tokens(mixture, kind, seed):
     model = kind(4, rngs=nnx.Rngs(seed))
     full = risk.error_rate(model, mixture.sample(jax.random.key(1), 40_000))
-    projected = risk.projected_error(model, mixture, jax.random.key(2), 40_000)
     assert 0.01 < full.value < 0.99
-    standard_error = jnp.hypot(full.standard_error, projected.standard_error)
-    assert abs(full.value - projected.value) < 4 * standard_error
+    for method in (risk.counted_error, risk.projected_error):
+        cheap = method(model, mixture, jax.random.key(2), 40_000)
+        standard_error = jnp.hypot(full.standard_error, cheap.standard_error)
+        assert abs(full.value - cheap.value) < 4 * standard_error
+    assert cheap.standard_error < full.standard_error
+
+
+def shaped(mixture):
+    """The mixture with noise of rank three that differs between directions."""
+    factor = jnp.array([[1.0, 0.0, 0.3], [0.5, 0.8, 0.0], [0.0, 0.2, 0.1], [0.7, 0.0, 0.0]])
+    return dataclasses.replace(mixture, noise_factor=factor, relevance="first")
+
+
+@pytest.mark.parametrize("kind", VECTOR_MODELS)
+def test_projected_error_agrees_with_counting(mixture, kind):
+    """Shaped noise, and a million counted examples: a bias of one percent would show."""
+    contextual = shaped(mixture)
+    model = kind(4, rngs=nnx.Rngs(3))
+    counted = risk.counted_error(model, contextual, jax.random.key(1), 1_000_000)
+    projected = risk.projected_error(model, contextual, jax.random.key(2), 200_000)
+    standard_error = jnp.hypot(counted.standard_error, projected.standard_error)
+    assert standard_error < 0.0015
+    assert abs(counted.value - projected.value) < 4 * standard_error
+
+
+def test_projected_error_of_mean_pooling_is_exact():
+    """No score, so no draw: Phibar(zeta W sqrt(T / (1 - zeta)) / sigma), down to 1e-18."""
+    for strength in (1.0, 5.0, 20.0):
+        contextual = data.core_model(
+            dim=9, context_norm=2.0, regressor_norm=strength, num_tokens=20, sparsity=0.1
+        )
+        model = models.MeanPooling(9, head=contextual.regressor)
+        error = risk.projected_error(model, contextual, jax.random.key(0), 10)
+        expected = norm.sf(0.1 * strength * np.sqrt(20 / 0.9))
+        np.testing.assert_allclose(error.value, expected, rtol=1e-4)
+        assert error.standard_error <= 1e-6 * expected
+    assert expected < 1e-18
+
+
+def test_projected_error_resolves_what_cannot_be_counted():
+    """Errors near 1e-12 from a thousand examples, with a known relative error."""
+    contextual = data.core_model(
+        dim=50, context_norm=2.0, regressor_norm=3.0, num_tokens=50, sparsity=0.2
+    )
+    model = models.PromptAttention(50, head=contextual.regressor, prompt=0.1 * contextual.context)
+    error = risk.projected_error(model, contextual, jax.random.key(0), 1000)
+    again = risk.projected_error(model, contextual, jax.random.key(1), 100_000)
+    assert 1e-14 < again.value < 1e-9
+    assert error.standard_error < 0.5 * error.value
+    assert abs(error.value - again.value) < 4 * jnp.hypot(
+        error.standard_error, again.standard_error
+    )
+
+
+def test_projected_error_without_noise_counts_ties(mixture):
+    """With nothing left to chance an example is an error or not."""
+    silent = dataclasses.replace(mixture, noise_std=0.0)
+    zero = models.PromptAttention(4, head=jnp.zeros(4), prompt=jnp.ones(4))
+    assert risk.projected_error(zero, silent, jax.random.key(0), 10).value == 1
+    good = models.MeanPooling(4, head=jnp.ones(4))
+    projected = risk.projected_error(good, silent, jax.random.key(0), 1000)
+    counted = risk.counted_error(good, silent, jax.random.key(0), 1000)
+    assert abs(projected.value - counted.value) < 4 * 2**0.5 * counted.standard_error
 
 
 def test_projected_error_is_wrong_for_noise_of_signs():
