@@ -1,9 +1,10 @@
 """How gradient descent finds the prompt: three steps, training, population flow, late training.
 
-`laws` and `attention` hold the formulas of the three steps (Results G1 to G4) and `steps` takes
-them on full tokens; `scaling` measures exponents (G4), `flow` follows the population (G5), `margin`
-finds the direction of late training (G6), and `trajectory` trains any model. The question and the
-three-step algorithm follow Oymak et al. (2023); the formulas are this book's own.
+`laws` and `attention` hold the formulas of the three steps (Results G1 to G4); `steps` takes them,
+on tokens in full or by `conditioning` (Result S2); `scaling` measures exponents (G4), `flow`
+follows the population (G5), `margin` finds the direction of late training (G6), and `trajectory`
+trains any model. The question and the three-step algorithm follow Oymak et al. (2023); the formulas
+are this book's own.
 """
 
 from prompt_attention.dynamics.attention import (
@@ -13,6 +14,7 @@ from prompt_attention.dynamics.attention import (
     limiting_attention_mass,
     second_head_alignment,
 )
+from prompt_attention.dynamics.conditioning import conditioned_descent
 from prompt_attention.dynamics.flow import (
     Flow,
     Saddle,
@@ -62,6 +64,7 @@ __all__ = [
     "Trajectory",
     "alignment",
     "attention_mass",
+    "conditioned_descent",
     "conserved",
     "crossing",
     "exponent",

@@ -1,4 +1,4 @@
-"""The three gradient steps of Oymak et al. (2023), taken on tokens drawn in full.
+"""The three gradient steps of Oymak et al. (2023), taken on tokens drawn in full or conditioned.
 
 From w = 0 and q = 0, with a fresh batch of n examples for each step:
 
@@ -18,6 +18,7 @@ from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray, Real
 
 from prompt_attention import models, risk
 from prompt_attention.data import ContextualModel
+from prompt_attention.dynamics import conditioning
 
 
 class ThreeSteps(NamedTuple):
@@ -78,10 +79,13 @@ def three_steps(
     balanced: bool = False,
     *,
     step_size: Real[ArrayLike, ""] = 0.0,
+    shared_batch: bool = False,
+    method: str = "direct",
 ) -> ThreeSteps:
-    """Take the three steps, each on n fresh examples drawn token by token.
+    """Take the three steps, each on n fresh examples.
 
-    The examples of a step pass through memory in chunks.
+    The direct method draws them token by token, in chunks; the conditioned one has the same law for
+    Gaussian noise and draws d + nT numbers for a step in place of n T d (Result S2).
 
     Args:
         key: drawn from once for each step.
@@ -91,20 +95,24 @@ def three_steps(
         balanced: give exactly half of the examples of each step the label +1.
         step_size: eta, the first step, which makes the residual of the second step y - eta f; 0 is
             the limit of small steps, where the residual is the label.
+        shared_batch: take all three steps on the same n examples.
+        method: "direct" or "conditioned".
 
     Raises:
         ValueError: n < 1, an odd n or a positive rate other than 1/2 for balanced labels, a
-            negative prompt norm.
+            negative prompt norm, an unknown method, or noise that "conditioned" cannot draw.
     """
-    _check(contextual, num_examples, prompt_norm, balanced)
+    _check(contextual, num_examples, prompt_norm, balanced, method)
+    static = {"balanced": balanced, "shared_batch": shared_batch}
+    if method == "conditioned":
+        return ThreeSteps(
+            *conditioning.three_steps(
+                key, contextual, num_examples, prompt_norm, step_size, **static
+            )
+        )
+    contextual, chunk = _relevant_first(contextual), _chunk(contextual, num_examples)
     return _three_steps(
-        key,
-        _relevant_first(contextual),
-        num_examples,
-        prompt_norm,
-        step_size,
-        chunk=_chunk(contextual, num_examples),
-        balanced=balanced,
+        key, contextual, num_examples, prompt_norm, step_size, chunk=chunk, **static
     )
 
 
@@ -117,43 +125,69 @@ def simulate(
     prompt_norm: Real[ArrayLike, ""] | None = None,
     balanced: bool = False,
     step_size: Real[ArrayLike, ""] = 0.0,
+    shared_batch: bool = False,
+    method: str = "direct",
     num_test: int = 1000,
 ) -> Simulation:
     """Repeat the three steps and measure alignments, attention mass and test error of each run.
 
-    Mass and error come from `num_test` fresh examples, drawn as their coordinates along head and
-    prompt (Result D3), so the noise must be Gaussian; `num_test=0` leaves them out, as nan, and
-    takes any noise.
+    Mass and error come from `num_test` fresh examples, of which only what head and prompt see is
+    drawn (Results D3 and S1), so the noise must be Gaussian; `num_test=0` leaves them out, as nan,
+    and takes any noise.
 
     Raises:
         ValueError: as for `three_steps`.
     """
-    _check(contextual, num_examples, prompt_norm, balanced)
-    return _simulate(
-        jax.random.split(key, num_repeats),
-        _relevant_first(contextual),
-        num_examples,
-        prompt_norm,
-        step_size,
-        chunk=_chunk(contextual, num_examples),
-        balanced=balanced,
-        num_test=num_test,
-    )
+    _check(contextual, num_examples, prompt_norm, balanced, method)
+    static = {"balanced": balanced, "shared_batch": shared_batch, "num_test": num_test}
+    keys, contextual = jax.random.split(key, num_repeats), _relevant_first(contextual)
+    if method == "conditioned":
+        return _simulate_conditioned(
+            keys, contextual, prompt_norm, step_size, num_examples=num_examples, **static
+        )
+    chunk = _chunk(contextual, num_examples)
+    return _simulate(keys, contextual, num_examples, prompt_norm, step_size, chunk=chunk, **static)
 
 
-@partial(jax.jit, static_argnames=("chunk", "balanced", "num_test"))
-def _simulate(keys, contextual, num_examples, prompt_norm, step_size, *, chunk, balanced, num_test):
+@partial(jax.jit, static_argnames=("num_examples", "balanced", "shared_batch", "num_test"))
+def _simulate_conditioned(
+    keys, contextual, prompt_norm, step_size, *, num_examples, balanced, shared_batch, num_test
+):
+    def take(key):
+        static = {"balanced": balanced, "shared_batch": shared_batch}
+        return ThreeSteps(
+            *conditioning.three_steps(
+                key, contextual, num_examples, prompt_norm, step_size, **static
+            )
+        )
+
+    return _measure(keys, take, contextual, num_test)
+
+
+@partial(jax.jit, static_argnames=("chunk", "balanced", "shared_batch", "num_test"))
+def _simulate(
+    keys,
+    contextual,
+    num_examples,
+    prompt_norm,
+    step_size,
+    *,
+    chunk,
+    balanced,
+    shared_batch,
+    num_test,
+):
+    def take(key):
+        static = {"chunk": chunk, "balanced": balanced, "shared_batch": shared_batch}
+        return _three_steps(key, contextual, num_examples, prompt_norm, step_size, **static)
+
+    return _measure(keys, take, contextual, num_test)
+
+
+def _measure(keys, take, contextual, num_test):
     def run(key):
         step_key, test_key = jax.random.split(key)
-        steps = _three_steps(
-            step_key,
-            contextual,
-            num_examples,
-            prompt_norm,
-            step_size,
-            chunk=chunk,
-            balanced=balanced,
-        )
+        steps = take(step_key)
         mass = error = jnp.full((), jnp.nan)
         if num_test:
             mass, error = _test(test_key, contextual, steps, num_test)
@@ -168,8 +202,10 @@ def _simulate(keys, contextual, num_examples, prompt_norm, step_size, *, chunk, 
     return jax.lax.map(run, keys)
 
 
-@partial(jax.jit, static_argnames=("chunk", "balanced"))
-def _three_steps(key, contextual, num_examples, prompt_norm, step_size, *, chunk, balanced):
+@partial(jax.jit, static_argnames=("chunk", "balanced", "shared_batch"))
+def _three_steps(
+    key, contextual, num_examples, prompt_norm, step_size, *, chunk, balanced, shared_batch
+):
     # num_examples is traced: one compilation serves many sample sizes.
     origin = jnp.zeros(contextual.dim, contextual.context.dtype)
 
@@ -187,19 +223,19 @@ def _three_steps(key, contextual, num_examples, prompt_norm, step_size, *, chunk
         return vectors, vectors[0]
 
     # A scan, so that one compiled step serves all three: head, prompt, head.
-    inputs = (jax.random.split(key, 3), jnp.array([False, True, False]))
+    # The same key draws the same batch again.
+    keys = jax.random.split(key, 3)[jnp.array([0, 0, 0] if shared_batch else [0, 1, 2])]
+    inputs = (keys, jnp.array([False, True, False]))
     (w2, q1), (w1, _, _) = jax.lax.scan(step, (origin, origin), inputs)
     return ThreeSteps(w1, q1, w2)
 
 
 def _test(key, contextual, steps, num_test):
-    directions = jnp.stack([steps.head, steps.prompt])
-    test = contextual.sample_projections(key, num_test, directions)
-    e1, e2 = jnp.eye(2, dtype=directions.dtype)
-    projected = models.PromptAttention(2, head=e1, prompt=e2)
-    weights = jax.vmap(projected.attention)(test.tokens)
+    mass_key, error_key = jax.random.split(key)
+    test = contextual.project(steps.prompt[None]).sample(mass_key, num_test)
+    weights = jax.nn.softmax(test.tokens[..., 0])
     mass = jnp.sum(weights * test.relevant, axis=1).mean()
-    return mass, risk.error_rate(projected, test).value
+    return mass, risk.projected_error(steps.model(), contextual, error_key, num_test).value
 
 
 def _average(contributions, key, contextual, num_examples, chunk, balanced):
@@ -229,7 +265,7 @@ def _chunk(contextual, num_examples):
     return min(4 if num_examples <= 4 else 64, 2 ** int(math.log2(limit)))
 
 
-def _check(contextual, num_examples, prompt_norm, balanced):
+def _check(contextual, num_examples, prompt_norm, balanced, method):
     if not isinstance(num_examples, int) or num_examples < 1:
         raise ValueError(f"num_examples must be a whole number >= 1, got {num_examples!r}")
     if balanced:
@@ -239,3 +275,7 @@ def _check(contextual, num_examples, prompt_norm, balanced):
     norm = prompt_norm
     if norm is not None and not isinstance(norm, jax.core.Tracer) and not norm >= 0:
         raise ValueError(f"prompt_norm must be >= 0, got {norm}")
+    if method not in ("direct", "conditioned"):
+        raise ValueError(f"method must be 'direct' or 'conditioned', got {method!r}")
+    if method == "conditioned":
+        contextual.assume('method="conditioned" (Result S2)', "gaussian")
