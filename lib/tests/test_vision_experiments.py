@@ -41,6 +41,38 @@ def test_every_cell_has_its_runs():
         assert np.isfinite(columns["accuracy"]).all()
 
 
+def compared(method, **where):
+    """Mean and standard error of accuracy, and mean mass in the first layer, of marked canvases."""
+    columns, _ = experiments.read_records("labels")
+    where = {"family": "marked", "method": method, "per_class": experiments.ALL} | where
+    (_, mean, error) = experiments.summary(columns, "accuracy", "family", **where)
+    (_, mass, _) = experiments.summary(columns, "mass", "family", **where)
+    return mean[0], error[0], mass[0, 0]
+
+
+def test_a_prompt_that_is_read_does_the_work_of_fine_tuning():
+    """On marked canvases: as accurate within two points, with most of its attention on the mark."""
+    one, error, mass = compared("one layer")
+    everything, other, _ = compared("everything")
+    assert one > everything - 0.02 - 2 * np.hypot(error, other)
+    assert mass > 0.8
+
+
+def test_prompts_beside_the_picture_hardly_move_attention():
+    head, error, uniform = compared("head")
+    prompts, other, mass = compared("prompts")
+    everything, _, _ = compared("everything")
+    assert abs(mass - uniform) < 0.05
+    assert prompts < everything - 0.2
+    assert prompts > head - 4 * np.hypot(error, other)
+
+
+def test_methods_differ_and_the_best_is_not_perfect():
+    best = max(compared(name)[0] for name in ("everything", "low rank", "one layer"))
+    assert compared("untouched")[0] + 0.1 < compared("head")[0] < best - 0.1
+    assert best < 0.97
+
+
 @pytest.fixture
 def written(tmp_path):
     experiments.write_records(

@@ -39,7 +39,7 @@ NUM_TEST = 1000
 LAYER = 0
 """The layer whose incoming features the one-layer model reads."""
 
-RECORDS = ("relevant", "prompts")
+RECORDS = ("labels", "relevant", "prompts")
 
 
 def adapt(
