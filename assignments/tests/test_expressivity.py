@@ -1,5 +1,6 @@
 """The answers of assignment 2 against the library's models, searches and drawn tokens."""
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -98,7 +99,7 @@ def test_unbiased_pair_treats_labels_alike_in_long_contexts(answers):
     w, q = answers.unbiased_pair(q_star, w_star)
     gaps = [np.subtract(*limits(w, q, q_star, w_star, seed)) for seed in range(6)]
     assert abs(np.mean(gaps)) < 4.5 * np.std(gaps, ddof=1) / np.sqrt(6)
-    w, q = expressivity.separating_prompt(q_star, w_star, 1.0)
+    w, q = expressivity.separating_prompt(jnp.asarray(q_star), jnp.asarray(w_star), 1.0)
     w, q = np.asarray(w, float), np.asarray(q, float)
     gaps = [np.subtract(*limits(w, q, q_star, w_star, seed)) for seed in range(6)]
     assert abs(np.mean(gaps)) > 10 * np.std(gaps, ddof=1) / np.sqrt(6), "the twin: the pair of E1"
