@@ -240,7 +240,8 @@ def test_the_small_book_gives_no_warning(built):
 
 
 def test_the_small_book_holds_all_that_the_pages_hold():
-    pages = [path.read_text("utf-8") for path in BOOK.glob("*.md")]
+    every = [path.read_text("utf-8") for path in BOOK.glob("*.md")]
+    pages = [page for page in every if "kernelspec" in page]  # only these become notebooks
     for kind in (r"^\s*(?:`{3,}|:{3,})\{([\w:-]+)\}", r"(?<!\{)\{([a-z:]+)\}`"):
         here = set(re.findall(kind, INDEX + OTHER, re.MULTILINE))
         used = {name for page in pages for name in re.findall(kind, page, re.MULTILINE)}
