@@ -26,6 +26,19 @@ def float64():
 
 
 @pytest.fixture
+def ax():
+    """Fresh axes without a window."""
+    import matplotlib  # few tests draw
+
+    matplotlib.use("agg")
+    import matplotlib.pyplot as plt
+
+    figure, ax = plt.subplots()
+    yield ax
+    plt.close(figure)
+
+
+@pytest.fixture
 def mixture():
     """A model with every option away from its default: general position, nuisance, imbalance."""
     return data.ContextualModel(

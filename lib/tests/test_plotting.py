@@ -1,22 +1,11 @@
 """Figures show the numbers they are given."""
 
-import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
-import pytest
 from matplotlib.colors import to_hex
 
 from prompt_attention import plotting
 from prompt_attention.plotting import data, models
-
-
-@pytest.fixture
-def ax():
-    """Fresh axes without a window."""
-    matplotlib.use("agg")
-    figure, ax = plt.subplots()
-    yield ax
-    plt.close(figure)
 
 
 def test_style_is_the_style_file():

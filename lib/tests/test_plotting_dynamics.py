@@ -1,21 +1,9 @@
 """The figures of the chapter on dynamics show the numbers they are given."""
 
-import matplotlib
-import matplotlib.pyplot as plt
 import numpy as np
-import pytest
 from matplotlib.colors import to_hex
 
 from prompt_attention.plotting import COLORS, dynamics
-
-
-@pytest.fixture
-def ax():
-    """Fresh axes without a window."""
-    matplotlib.use("agg")
-    figure, ax = plt.subplots()
-    yield ax
-    plt.close(figure)
 
 
 def test_attended_tokens_grow_with_their_weight(ax):

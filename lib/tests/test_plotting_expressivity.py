@@ -1,21 +1,10 @@
 """The figures of the chapter on expressivity show the numbers they are given."""
 
-import matplotlib
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from matplotlib.colors import to_hex
 
 from prompt_attention.plotting import COLORS, expressivity
-
-
-@pytest.fixture
-def ax():
-    """Fresh axes without a window."""
-    matplotlib.use("agg")
-    figure, ax = plt.subplots()
-    yield ax
-    plt.close(figure)
 
 
 def test_family_shows_tokens_and_their_mean(ax):

@@ -1,22 +1,10 @@
 """Figures of the chapter on exact performance show the numbers they are given."""
 
-import matplotlib
-import matplotlib.pyplot as plt
 import numpy as np
-import pytest
 from matplotlib.patches import Circle
 
 from prompt_attention import plotting
 from prompt_attention.plotting import performance
-
-
-@pytest.fixture
-def ax():
-    """Fresh axes without a window."""
-    matplotlib.use("agg")
-    figure, ax = plt.subplots()
-    yield ax
-    plt.close(figure)
 
 
 def test_pooled_features_stand_by_class_with_their_circles(ax):

@@ -1,22 +1,10 @@
 """The figures of the chapter on vision show the numbers they are given."""
 
-import matplotlib
-import matplotlib.pyplot as plt
 import numpy as np
-import pytest
 from matplotlib.colors import to_hex
 
 from prompt_attention.plotting import vision
 from prompt_attention.vision.adaptation import METHODS
-
-
-@pytest.fixture
-def ax():
-    """Fresh axes without a window."""
-    matplotlib.use("agg")
-    figure, ax = plt.subplots()
-    yield ax
-    plt.close(figure)
 
 
 def test_pictures_fade_by_weight_and_are_framed(ax):
