@@ -90,12 +90,12 @@ def wait(child: int, seconds: float) -> str:
 
 
 def others() -> bool:
-    """Whether this user has other processes that are not ended."""
+    """Whether this user has other processes, even ended ones that nobody has waited for yet."""
     for name in os.listdir("/proc"):
         if name.isdigit() and int(name) not in (1, os.getpid()):
             with contextlib.suppress(OSError), open(f"/proc/{name}/status") as stream:
                 said = dict(line.split(":", 1) for line in stream if ":" in line)
-                if "Z" not in said["State"] and str(os.getuid()) == said["Uid"].split()[0]:
+                if str(os.getuid()) == said["Uid"].split()[0]:
                     return True
     return False
 
