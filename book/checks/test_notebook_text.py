@@ -43,7 +43,7 @@ def runs(text):
     text = _TITLED.sub(lambda match: f"{_BREAK}{match['title']}{_BREAK}", text)
     for kind in (_DIRECTIVE, _FORMULA, _ROLE, _OPTION):
         text = kind.sub(_BREAK, text)
-    text = re.sub(r"^:alt:", _BREAK, text, flags=re.MULTILINE)
+    text = re.sub(r"^:alt:(.*)$", rf"{_BREAK}\1{_BREAK}", text, flags=re.MULTILINE)
     text = re.sub(r"^```.*?^```", _BREAK, text, flags=re.MULTILINE | re.DOTALL)
     yield from filter(None, map(words, text.split(_BREAK)))
 
