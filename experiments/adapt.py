@@ -13,13 +13,27 @@ from prompt_attention import sweeps
 from prompt_attention.vision import experiments, pretraining
 from prompt_attention.vision.adaptation import METHODS
 
-SEED, SEEDS = 1, 5
+SEED = 1
 ROOT = Path(__file__).parents[1]
 RUNS = ROOT / "_build" / "experiments"
 RECORDS = ROOT / "lib" / "prompt_attention" / "vision" / "records"
 
 EVERY = ["untouched", *METHODS]
+RATES = [0.001, 0.003, 0.01, 0.03, 0.1]
 GRIDS = {
+    "rates": {
+        "judge": ["validation"],
+        "family": list(experiments.FAMILIES),
+        "method": [name for name, method in METHODS.items() if not method.one_layer],
+        "learning_rate": RATES,
+    },
+    "layers": {
+        "judge": ["validation"],
+        "family": ["partial", "marked"],
+        "method": ["one layer"],
+        "layer": [0, 1, 2, 3],
+        "learning_rate": RATES,
+    },
     "labels": {
         "family": list(experiments.FAMILIES),
         "method": EVERY,
@@ -32,7 +46,8 @@ GRIDS = {
         "num_prompts": [1, 4, 16],
     },
 }
-TRACED = ("per_class", "num_relevant")
+SEEDS = {"rates": 2, "layers": 2, "labels": 5, "relevant": 5, "prompts": 5}
+TRACED = ("per_class", "num_relevant", "learning_rate")
 
 
 def main() -> None:
@@ -49,7 +64,7 @@ def main() -> None:
         sweep = sweeps.run(
             experiments.adapt,
             grid,
-            SEEDS,
+            SEEDS[name],
             jax.random.key(SEED),
             directory=RUNS / name,
             traced=[parameter for parameter in TRACED if parameter in grid],
@@ -60,7 +75,7 @@ def main() -> None:
         provenance = {
             "grid": grid,
             "seed": SEED,
-            "seeds": SEEDS,
+            "seeds": SEEDS[name],
             "weights": weights["commit"],
             "versions": versions,
         }

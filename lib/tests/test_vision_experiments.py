@@ -41,6 +41,17 @@ def test_every_cell_has_its_runs():
         assert np.isfinite(columns["accuracy"]).all()
 
 
+def test_choice_is_the_best_on_average():
+    """Method a is best at 2 on average, though not in each row; b has one candidate."""
+    columns = {
+        "method": np.array(["a", "a", "a", "a", "b"]),
+        "rate": np.array([1.0, 2.0, 1.0, 2.0, 1.0]),
+        "accuracy": np.array([0.5, 0.9, 0.6, 0.55, 0.1]),
+    }
+    assert experiments.choice(columns, "rate") == {"a": (2.0,), "b": (1.0,)}
+    assert experiments.choice(columns, "rate", "method") == {"a": (2.0, "a"), "b": (1.0, "b")}
+
+
 @pytest.fixture
 def written(tmp_path):
     experiments.write_records(

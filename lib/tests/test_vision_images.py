@@ -2,6 +2,7 @@
 
 import io
 import re
+import types
 
 import numpy as np
 import pyarrow
@@ -40,6 +41,31 @@ def test_splits_share_no_background(splits):
         assert len(pieces[name]) > 1000
     for one, other in (("pretrain", "train"), ("train", "test"), ("pretrain", "test")):
         assert not pieces[one] & pieces[other]
+
+
+def test_halves_are_a_split_cut_in_two(splits):
+    """Every image once, under its class, in two parts of nearly equal size; backgrounds too."""
+    whole = splits["train"]
+    halves = images.halves(whole)
+    pairs = [
+        {
+            (image.tobytes(), int(label))
+            for image, label in zip(part.images, part.labels, strict=True)
+        }
+        for part in map(_plain, (whole, *halves))
+    ]
+    assert pairs[0] == pairs[1] | pairs[2]
+    assert not pairs[1] & pairs[2]
+    for part in halves:
+        assert set(np.bincount(part.labels) - np.bincount(whole.labels) // 2) <= {0, 1}
+    blocks = [{b.tobytes() for b in np.asarray(part.backgrounds)} for part in (whole, *halves)]
+    assert blocks[0] == blocks[1] | blocks[2]
+    assert not blocks[1] & blocks[2]
+
+
+def _plain(split):
+    """Images and labels without jax, whose rows are slow to walk through."""
+    return types.SimpleNamespace(images=np.asarray(split.images), labels=np.asarray(split.labels))
 
 
 def test_blocks_are_averages_of_the_photograph(splits):

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import optax
 from flax import nnx
-from jaxtyping import Array, ArrayLike, Float, Int, PRNGKeyArray
+from jaxtyping import Array, ArrayLike, Float, Int, PRNGKeyArray, Real
 
 from prompt_attention import models, training
 from prompt_attention.vision.canvases import Canvases
@@ -130,6 +130,7 @@ def fit(
     canvases: Canvases,
     per_class: Int[ArrayLike, ""],
     *,
+    learning_rate: Real[ArrayLike, ""] | None = None,
     num_steps: int = 250,
     batch_size: int = 32,
 ) -> Fit:
@@ -142,6 +143,7 @@ def fit(
         backbone: the transformer; it is not changed.
         canvases: labelled canvases whose classes take turns, as `Family.sample` draws them.
         per_class: how many canvases of each class to use, the first ones.
+        learning_rate: in place of the method's own.
         num_steps: steps.
         batch_size: canvases for each step, drawn with replacement.
     """
@@ -159,7 +161,8 @@ def fit(
         batch = jax.tree.map(lambda leaf: leaf[members], canvases)
         return cross_entropy(nnx.merge(graph, trained, frozen), batch)
 
-    optimizer = optax.adam(optax.cosine_decay_schedule(method.learning_rate, num_steps))
+    peak = method.learning_rate if learning_rate is None else learning_rate
+    optimizer = optax.adam(optax.cosine_decay_schedule(peak, num_steps))
     start = training.start(trained, optimizer)
     end, (losses, _) = training.descend(loss, start, optimizer, chosen)
     return Fit(nnx.merge(graph, end.params, frozen), losses)

@@ -20,7 +20,7 @@ from prompt_attention.vision.adaptation import (
     fit,
 )
 from prompt_attention.vision.canvases import Family
-from prompt_attention.vision.images import load
+from prompt_attention.vision.images import halves, load
 from prompt_attention.vision.pretraining import load_weights
 
 FAMILIES = {
@@ -50,8 +50,11 @@ def adapt(
     per_class: Real[ArrayLike, ""] = ALL,
     num_relevant: Real[ArrayLike, ""] = 4,
     num_prompts: int | None = None,
+    learning_rate: Real[ArrayLike, ""] | None = None,
+    layer: int = LAYER,
+    judge: str = "test",
 ) -> dict[str, Float[Array, "..."]]:
-    """Adapt the pretrained transformer once, and test it on images and backgrounds it never saw.
+    """Adapt the pretrained transformer once, and judge it on images and backgrounds it never saw.
 
     Args:
         key: draws labelled canvases, start, batches and test canvases.
@@ -60,6 +63,10 @@ def adapt(
         per_class: labelled canvases of each class, 1 to `ALL`.
         num_relevant: M, in the families "partial" and "marked".
         num_prompts: m in place of the method's own.
+        learning_rate: in place of the method's own.
+        layer: whose incoming features the one-layer model reads.
+        judge: "test", or "validation" to fit on one half of the training split and judge on the
+            other, as `choice` needs it.
 
     Returns:
         Accuracies on test and labelled canvases, and the attention mass on relevant patches in each
@@ -68,8 +75,12 @@ def adapt(
     canvas_key, fit_key, test_key = jax.random.split(key, 3)
     law = dataclasses.replace(FAMILIES[family], num_relevant=num_relevant)
     backbone, _ = load_weights()
-    labelled = law.sample(canvas_key, load("train"), ALL * backbone.shape.num_classes)
-    test = law.sample(test_key, load("test"), NUM_TEST)
+    if judge == "validation":
+        seen, unseen = halves(load("train"))
+    else:
+        seen, unseen = load("train"), load(judge)
+    labelled = law.sample(canvas_key, seen, ALL * backbone.shape.num_classes)
+    test = law.sample(test_key, unseen, NUM_TEST)
     if method == "untouched":
         model = backbone
     else:
@@ -77,8 +88,9 @@ def adapt(
         if num_prompts is not None:
             chosen = dataclasses.replace(chosen, num_prompts=num_prompts)
         if chosen.one_layer:
-            labelled, test = (features(backbone, canvases, LAYER) for canvases in (labelled, test))
-        model, _ = fit(fit_key, chosen, backbone, labelled, per_class)
+            labelled, test = (features(backbone, canvases, layer) for canvases in (labelled, test))
+        rate = {"learning_rate": learning_rate}
+        model, _ = fit(fit_key, chosen, backbone, labelled, per_class, **rate)
     used = jnp.arange(len(labelled.labels)) < per_class * backbone.shape.num_classes
     right = jax.vmap(model)(labelled.tokens).argmax(axis=-1) == labelled.labels
     return {
@@ -86,6 +98,29 @@ def adapt(
         "training accuracy": jnp.sum(right * used) / jnp.sum(used),
         "mass": jnp.broadcast_to(attention_mass(model, test), (backbone.shape.layers,)),
     }
+
+
+def choice(columns: Mapping[str, np.ndarray], *names: str) -> dict[str, tuple]:
+    """What gives each method its best validation accuracy, averaged over families and seeds.
+
+    Args:
+        columns: records.
+        names: the columns to choose in, "learning_rate" or "layer" say.
+
+    Returns:
+        The chosen values of these columns, by the name of the method.
+    """
+    chosen = {}
+    for method in np.unique(columns["method"]):
+        rows = columns["method"] == method
+        options = list(zip(*(columns[name][rows].tolist() for name in names), strict=True))
+        accuracy = columns["accuracy"][rows]
+        means = {
+            option: np.mean([a for o, a in zip(options, accuracy, strict=True) if o == option])
+            for option in sorted(set(options))
+        }
+        chosen[str(method)] = max(means, key=means.get)
+    return chosen
 
 
 def write_records(

@@ -76,6 +76,24 @@ def load(split: str, source: str = "digits") -> Split:
     return Split(*map(jnp.asarray, (images[order], offsets, backgrounds)))
 
 
+def halves(split: Split) -> tuple[Split, Split]:
+    """The two halves of a split, which share no image and no background.
+
+    What has to be chosen is fitted on the first half and judged on the second, so that the choice
+    sees nothing of the tests; each class of images is cut in the middle, and backgrounds take
+    turns.
+    """
+    first, end = split.offsets[:-1], split.offsets[1:]
+    middle = (first + end) // 2
+    parts = []
+    for half, (low, high) in enumerate(((first, middle), (middle, end))):
+        ranges = [jnp.arange(a, b) for a, b in zip(low, high, strict=True)]
+        offsets = jnp.concatenate([jnp.zeros_like(low[:1]), jnp.cumsum(high - low)])
+        images = split.images[jnp.concatenate(ranges)]
+        parts.append(Split(images, offsets, split.backgrounds[half::2]))
+    return tuple(parts)
+
+
 @functools.cache
 def photographs() -> tuple[Float[np.ndarray, "_ _ 3"], ...]:
     """The seven photographs, in colour, with values in [0, 1]."""
