@@ -45,6 +45,11 @@ def test_tails_have_the_digits_of_mpmath(dtype, x):
     np.testing.assert_allclose(perf.gaussian_tail(x), float(exact_tail(x)), rtol=tolerance)
 
 
+@pytest.mark.parametrize("x", [20.1, 25.0, 36.0])
+def test_tails_keep_their_digits_where_the_series_begins(float64, x):
+    np.testing.assert_allclose(perf.gaussian_tail(x), float(exact_tail(x)), rtol=1e-12)
+
+
 @pytest.mark.parametrize("x", [-2.0, 1.0, 13.0, 37.0, 300.0])
 def test_logarithms_of_tails_do_not_underflow(dtype, x):
     tolerance = 1e-5 if dtype == jnp.float32 else 1e-12
