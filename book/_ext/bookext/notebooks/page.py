@@ -13,8 +13,8 @@ from docutils import nodes
 from sphinx.util.docutils import new_document
 
 from ..claims import ClaimReference
+from .boxes import BoxWriter
 from .code import plain_strings
-from .markdown import MarkdownWriter
 from .pictures import embedded_file, embedded_svg
 
 # Cells whose code the page hides: Colab and Jupyter fold them.
@@ -28,7 +28,7 @@ _METADATA = {
 }
 
 
-class PageWriter(MarkdownWriter):
+class PageWriter(BoxWriter):
     """Writes a page's nodes, with links that work outside the site.
 
     Args:
