@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from prompt_attention import data
+# The library is not imported here: older releases of jaxtyping can no longer check it then.
 
 
 @pytest.fixture(params=["float32", "float64"])
@@ -41,6 +41,8 @@ def ax():
 @pytest.fixture
 def mixture():
     """A model with every option away from its default: general position, nuisance, imbalance."""
+    from prompt_attention import data
+
     return data.ContextualModel(
         context=jnp.array([1.5, 0.5, 0.0, -0.5]),
         regressor=jnp.array([0.3, -1.0, 0.8, 0.2]),
