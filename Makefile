@@ -91,6 +91,7 @@ links-outside: book ## ask every address outside the site whether it is there; n
 
 colab: book ## run every notebook as Colab would, in both of its environments; needs bubblewrap
 	$(BIN)/python colab/simulate.py
+	$(BIN)/python -m pytest colab/tests
 
 colab-image: book ## run every notebook in Colab's public image; needs docker and the network
 	$(BIN)/python colab/simulate.py --image

@@ -1,13 +1,15 @@
 """Runs one notebook as a Colab session would. Called by simulate.py, inside the sandbox.
 
 Arguments: the notebook, the folder with the library's wheel and the packages that Colab lacks,
-the most seconds that it may take. Prints one JSON object: what went wrong, and how long it took.
+the most seconds that it may take. Prints one JSON object: what went wrong, how long it took, which
+packages have changed and which were added. A notebook that takes too long is ended.
 """
 
 import functools
 import http.server
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -16,9 +18,10 @@ from pathlib import Path
 
 import nbformat
 from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+from nbclient.exceptions import CellExecutionError, DeadKernelError
 
 PORT = 8765
+_COLOUR = re.compile(r"\x1b\[[\d;]*m")
 # Colab's kernel has loaded these before the first cell runs.
 STARTUP = """
 import sys, types
@@ -74,14 +77,24 @@ def prepare_session(folder: Path) -> None:
 def run(notebook: Path, seconds: float) -> str:
     """Run all cells in the working folder; return what went wrong, or nothing."""
     content = nbformat.read(notebook, 4)
-    client = NotebookClient(content, timeout=int(seconds), kernel_name="python3")
-    watch = threading.Timer(seconds, lambda: os._exit(3))
+    reached = [""]
+
+    def stop() -> None:
+        cell = reached[-1] or "the kernel did not start"
+        report(problem=f"took more than {seconds:.0f} s, and was at this cell:\n{cell}")
+        os._exit(0)  # with it the sandbox ends, and the kernel
+
+    def reach(cell: nbformat.NotebookNode, **index: int) -> None:
+        reached.append(cell.source)
+
+    client = NotebookClient(content, timeout=None, kernel_name="python3", on_cell_start=reach)
+    watch = threading.Timer(seconds, stop)
     watch.daemon = True
     watch.start()
     try:
         client.execute()
-    except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
-        return f"{type(error).__name__}: {error}"
+    except (CellExecutionError, DeadKernelError) as error:
+        return f"{type(error).__name__}: {_COLOUR.sub('', str(error))}"
     finally:
         watch.cancel()
     for cell in content.cells:
@@ -89,6 +102,12 @@ def run(notebook: Path, seconds: float) -> str:
             if output.output_type == "stream" and output.name == "stderr":
                 return f"a cell wrote to stderr: {output.text}\n\n{cell.source}"
     return ""
+
+
+def report(problem: str, seconds: float = 0.0, **packages: object) -> None:
+    """Print what happened, on one line that simulate.py looks for."""
+    found = {"problem": problem, "seconds": seconds, "changed": {}, "added": [], **packages}
+    print("REPORT " + json.dumps(found), flush=True)
 
 
 def main() -> None:
@@ -106,8 +125,7 @@ def main() -> None:
         if after.get(name) != version
     }
     added = sorted(set(after) - set(before))
-    report = {"problem": problem, "seconds": taken, "changed": changed, "added": added}
-    print("REPORT " + json.dumps(report))
+    report(problem, taken, changed=changed, added=added)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import importlib.util
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -124,3 +125,50 @@ def test_a_list_of_packages_becomes_constraints():
     assert refresh.python_version("Ubuntu 22.04.4 LTS\nPython 3.12.13\n") == "312"
     with pytest.raises(ValueError, match="expected the version of Python"):
         refresh.python_version("Ubuntu 22.04")
+
+
+@pytest.fixture
+def site(tmp_path, monkeypatch):
+    """Two notebooks and a wheel, and a simulation that only notes its sessions."""
+    (tmp_path / "wheels").mkdir()
+    (tmp_path / "wheels" / "prompt_attention-1-py3-none-any.whl").touch()
+    for name in ("data", "models"):
+        (tmp_path / f"{name}.ipynb").touch()
+    sessions = []
+    monkeypatch.setattr(simulate, "NOTEBOOKS", tmp_path)
+    monkeypatch.setattr(simulate, "make_environment", lambda constraints, _: constraints)
+    monkeypatch.setattr(simulate, "gather_packages", lambda *_: tmp_path)
+    monkeypatch.setattr(simulate, "as_published", lambda notebook, _: notebook.stem)
+    monkeypatch.setattr(
+        simulate, "run_notebook", lambda made, where, *_: sessions.append((where.stem[-5:], made))
+    )
+    monkeypatch.setattr(sys, "argv", ["simulate.py"])
+    monkeypatch.setattr(simulate.shutil, "which", lambda name: f"/usr/bin/{name}")
+    return sessions
+
+
+def test_a_python_that_is_missing_is_skipped_and_named(site, monkeypatch, capsys):
+    here = {"3.12": None, "3.13": "/usr/bin/python3.13"}
+    monkeypatch.setattr(simulate, "find_python", here.get)
+    assert simulate.main() == 0
+    said = capsys.readouterr().out
+    assert "SKIPPED: constraints-2026-07-py312.txt needs Python 3.12, which is not here" in said
+    assert said.endswith("2 passed, 0 failed, 2 skipped\n")
+    assert site == [("py313", "data"), ("py313", "models")]
+
+
+def test_without_bubblewrap_all_is_skipped_and_says_so(site, monkeypatch, capsys):
+    monkeypatch.setattr(simulate.shutil, "which", lambda name: None)
+    assert simulate.main() == 0
+    assert "SKIPPED: bubblewrap (bwrap) was not found" in capsys.readouterr().out
+    assert site == []
+
+
+def test_a_notebook_that_fails_fails_the_run(site, monkeypatch, capsys):
+    def fail(made, *_):
+        raise simulate.SimulationError(f"{made}: no")
+
+    monkeypatch.setattr(simulate, "find_python", lambda version: version)
+    monkeypatch.setattr(simulate, "run_notebook", fail)
+    assert simulate.main() == 4
+    assert capsys.readouterr().out.endswith("0 passed, 4 failed, 0 skipped\n")
