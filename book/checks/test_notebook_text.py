@@ -20,10 +20,28 @@ FOLDER = BOOK.parent / "_build" / "html" / "notebooks"
 NOTEBOOKS = sorted(FOLDER.rglob("*.ipynb"))
 _ROLE = re.compile(r"\{[a-z][a-z:]*\}`[^`]+`")
 _FORMULA = re.compile(r"\$\$.*?\$\$(?: \([\w-]+\)$)?|(?<!\\)\$[^$]+\$", re.DOTALL | re.MULTILINE)
-_TITLED = re.compile(r"^\s*(?:`{3,}|:{3,})\{(?:prf:\w+|admonition)\}(?P<title>.*)$", re.MULTILINE)
+# What follows a directive's name is a title, but for these.
+_NAMED = "code-cell|explorable|figure|image|include|solution"
+_TITLED = re.compile(
+    rf"^\s*(?:`{{3,}}|:{{3,}})\{{(?!(?:{_NAMED})\}})[\w:-]+\}}(?P<title>.*)$", re.MULTILINE
+)
 _DIRECTIVE = re.compile(r"^\s*(?:`{3,}|:{3,})(?:\{[\w:-]+\}.*)?$", re.MULTILINE)
 _OPTION = re.compile(r"^:(?!alt)[\w-]+:.*$|^\([\w-]+\)=$|\{#[\w-]+\}", re.MULTILINE)
 _BREAK = "\0"
+
+
+def pages_with_code():
+    """Return the pages of the table of contents that are run, from their sources."""
+    contents = (BOOK.parent / "_toc.yml").read_text("utf-8")
+    names = re.findall(r"^\s*(?:- file|root): ([\w/-]+)", contents, re.MULTILINE)
+    texts = {name: (BOOK / f"{name}.md").read_text("utf-8") for name in names}
+    return {name for name, text in texts.items() if re.search(r"^kernelspec:", text, re.MULTILINE)}
+
+
+def test_every_page_with_code_has_a_notebook():
+    made = {path.relative_to(FOLDER).with_suffix("").as_posix() for path in NOTEBOOKS}
+    assert made == pages_with_code()
+    assert {"data", "assignments/data"} <= made
 
 
 def source_of(notebook):

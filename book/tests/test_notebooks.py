@@ -11,6 +11,8 @@ import nbformat
 import pytest
 
 from bookext.node import find_node
+from coursework.build import page as write_assignment
+from coursework.source import read as read_assignment
 
 BOOK = Path(__file__).parents[1]
 CONF = f"""
@@ -239,13 +241,48 @@ def test_the_small_book_gives_no_warning(built):
     assert "WARNING:" not in built[1]
 
 
-def test_the_small_book_holds_all_that_the_pages_hold():
-    every = [path.read_text("utf-8") for path in BOOK.glob("*.md")]
-    pages = [page for page in every if "kernelspec" in page]  # only these become notebooks
-    for kind in (r"^\s*(?:`{3,}|:{3,})\{([\w:-]+)\}", r"(?<!\{)\{([a-z:]+)\}`"):
-        here = set(re.findall(kind, INDEX + OTHER, re.MULTILINE))
-        used = {name for page in pages for name in re.findall(kind, page, re.MULTILINE)}
-        assert used <= here, f"add to this test: {used - here}"
+# A directive, a role in the text, a role in the string of a cell that computes text.
+KINDS = {
+    "directive": r"^\s*(?:`{3,}|:{3,})\{([\w:-]+)\}",
+    "role": r"(?<!\{)\{([a-z:]+)\}`",
+    "computed role": r"\{\{([a-z:]+)\}\}`",
+}
+
+
+def kinds_of(page):
+    """Return all directives and roles that a page uses."""
+    return {(kind, name) for kind, form in KINDS.items() for name in re.findall(form, page, re.M)}
+
+
+def pages_with_code():
+    """Return the text of every page that becomes a notebook, drafts too, by its name."""
+    pages = {}
+    for path in sorted(BOOK.rglob("*.md")):
+        inside, text = path.relative_to(BOOK), path.read_text("utf-8")
+        if "kernelspec:" in text and inside.parts[0] not in ("_ext", "assignments"):
+            pages[inside.with_suffix("").as_posix()] = text
+    for path in sorted((BOOK.parent / "assignments").glob("*/hidden.py")):
+        folder = path.parent
+        pages[f"assignments/{folder.name}"] = write_assignment(read_assignment(folder))
+    return pages
+
+
+PAGES = pages_with_code()
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_the_small_book_holds_all_that_a_page_holds(name):
+    missing = kinds_of(PAGES[name]) - kinds_of(INDEX)
+    assert not missing, f"add to the small book, and say what it becomes: {missing}"
+
+
+def test_what_the_small_book_lacks_is_seen():
+    page = INDEX + ':::{figure} a.png\n:::\nSee {term}`a`, and rf"{{numref}}`b`".\n'
+    assert kinds_of(page) - kinds_of(INDEX) == {
+        ("directive", "figure"),
+        ("role", "term"),
+        ("computed role", "numref"),
+    }
 
 
 @pytest.mark.parametrize(
