@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "book" / "_ext"))
 
 from bookext.edition import edition  # noqa: E402
-from bookext.repository import WHEELS  # noqa: E402
+from bookext.repository import WHEELS, Publication  # noqa: E402
 from bookext.wheel import base_version  # noqa: E402
 
 NOTEBOOKS = ROOT / "_build" / "html" / "notebooks"
@@ -49,7 +49,8 @@ def main() -> None:
     checkout = Path(sys.argv[1])
     if not (checkout / ".git").exists():
         raise SystemExit(f"expected a checkout of the branch of notebooks, got {checkout}")
-    for path in add(checkout, NOTEBOOKS, edition(base_version())):
+    addresses = Publication.from_environment().addresses
+    for path in add(checkout, NOTEBOOKS, edition(base_version(), addresses)):
         print(path.relative_to(checkout))
 
 

@@ -26,6 +26,7 @@ PAGES = sorted(
 )
 NOTEBOOKS = sorted((SITE / "notebooks").rglob("*.ipynb"))
 PUBLICATION = Publication.from_environment()
+EDITION = edition(base_version(), PUBLICATION.addresses)
 HERE = "https://site.invalid" + PUBLICATION.path
 # What a button of the theme may do instead of leading somewhere.
 _ACTIONS = ("onclick", "data-bs-toggle", "form", "commandfor")
@@ -106,7 +107,7 @@ def problem_published(address):
     """Say whether what the branch of notebooks holds is what this build made."""
     for notebook in NOTEBOOKS:
         page = notebook.relative_to(SITE / "notebooks").with_suffix("").as_posix()
-        if address == PUBLICATION.colab_url(page, edition(base_version())):
+        if address == PUBLICATION.colab_url(page, EDITION):
             return ""
     wheels = [PUBLICATION.wheel_url(path.name) for path in (SITE / "notebooks").rglob("*.whl")]
     return "" if address in wheels else "is nothing that this build publishes"
@@ -145,7 +146,7 @@ def test_every_page_with_code_has_its_notebook_and_its_buttons():
         (download,) = soup(f"{page}.html").select("a.btn-download-notebook-button")
         assert ((SITE / f"{page}.html").parent / download["href"]).resolve() == notebook.resolve()
         opened = [link["href"] for link in soup(f"{page}.html").select("a.btn-launch-colab-button")]
-        expected = PUBLICATION.colab_url(page, edition(base_version()))
+        expected = PUBLICATION.colab_url(page, EDITION)
         assert opened == ([expected] if expected else [])
 
 
@@ -179,7 +180,7 @@ def test_every_link_of_a_notebook_leads_somewhere(notebook):
     text = "\n".join(formula.sub("", cell.source) for cell in cells[1:])
     anchors = set(re.findall(r'<a id="([^"]+)" name="\1">', text))
     targets = re.findall(r"\]\(([^()\s]*(?:\([^()]*\)[^()\s]*)*)\)", text)
-    assert len(targets) > 3 or not PUBLICATION.base_url
+    assert targets or not PUBLICATION.base_url
     for target in targets:
         if target.startswith("#"):
             assert target[1:] in anchors, target

@@ -5,6 +5,7 @@ import zipfile
 import pytest
 
 from bookext import edition, wheel
+from bookext.repository import Publication
 
 
 @pytest.fixture
@@ -51,19 +52,37 @@ def test_a_library_without_a_version_is_refused(library):
         wheel.library_version(library)
 
 
-def test_an_edition_changes_with_a_page_and_not_with_a_test(tmp_path):
-    for name in (
-        "_config.yml",
-        "_toc.yml",
-        "lib/pyproject.toml",
-        "book/data.md",
-        "book/tests/a.py",
-    ):
+@pytest.fixture
+def sources(tmp_path):
+    """A repository that has all that notebooks are made of, and some files that they are not."""
+    names = ("book/data.md", "lib/prompt_attention/risk.py", "lib/coursework/coursework/build.py")
+    names += ("assignments/data/data.md", "book/tests/a.py", "book/assignments/data.md")
+    for name in (*(name for name in edition.SOURCES if "." in name), *names):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("one")
-    (tmp_path / "lib" / "prompt_attention").mkdir()
-    first = edition.edition("1.2.0", tmp_path)
-    (tmp_path / "book" / "tests" / "a.py").write_text("two")
-    assert edition.edition("1.2.0", tmp_path) == first
-    (tmp_path / "book" / "data.md").write_text("two")
-    assert edition.edition("1.2.0", tmp_path) != first
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("changed", "counts"),
+    [
+        ("book/data.md", True),
+        ("assignments/data/data.md", True),
+        ("lib/coursework/coursework/build.py", True),
+        ("requirements.lock", True),
+        ("book/tests/a.py", False),
+        ("book/assignments/data.md", False),
+    ],
+)
+def test_an_edition_changes_with_what_its_notebooks_are_made_of(sources, changed, counts):
+    first = edition.edition("1.2.0", "", sources)
+    (sources / changed).write_text("two")
+    assert (edition.edition("1.2.0", "", sources) != first) is counts
+
+
+def test_a_fork_has_editions_of_its_own(sources):
+    ours, theirs = (
+        Publication.from_settings(name, "", {}).addresses for name in ("owner/book", "fork/book")
+    )
+    assert edition.edition("1", ours, sources) == edition.edition("1", ours, sources)
+    assert edition.edition("1", ours, sources) != edition.edition("1", theirs, sources)

@@ -7,9 +7,20 @@ from collections.abc import Iterable
 from pathlib import Path
 
 ROOT = Path(__file__).parents[3]
-# What the notebooks are made of.
-SOURCES = ("_config.yml", "_toc.yml", "book", "lib/pyproject.toml", "lib/prompt_attention")
+# What the notebooks are made of, and what makes them.
+SOURCES = (
+    "_config.yml",
+    "_toc.yml",
+    "requirements.lock",
+    "assignments",
+    "book",
+    "lib/pyproject.toml",
+    "lib/prompt_attention",
+    "lib/coursework/coursework",
+)
 _LEFT_OUT = {"__pycache__", "tests"}
+# The build writes the former, from other sources; no reader sees the latter.
+_LEFT_OUT_OF = {"book": {"assignments", "checks"}}
 
 
 def files_under(folder: Path, left_out: Iterable[str] = _LEFT_OUT) -> list[Path]:
@@ -24,23 +35,25 @@ def files_under(folder: Path, left_out: Iterable[str] = _LEFT_OUT) -> list[Path]
     ]
 
 
-def digest(files: Iterable[Path], root: Path) -> str:
-    """Return ten hexadecimal digits for the names and the contents of files."""
-    state = hashlib.sha256()
+def digest(files: Iterable[Path], root: Path, text: str = "") -> str:
+    """Return ten hexadecimal digits for a text and the names and the contents of files."""
+    state = hashlib.sha256(text.encode())
     for path in files:
         content = path.read_bytes()
         state.update(f"{path.relative_to(root).as_posix()} {len(content)}\n".encode() + content)
     return state.hexdigest()[:10]
 
 
-def edition(version: str, root: Path = ROOT) -> str:
+def edition(version: str, addresses: str, root: Path = ROOT) -> str:
     """Return the name of the book as it stands: the library's version and a digest.
 
-    The notebooks of an edition lie in a folder of this name, which never changes.
+    The notebooks of an edition lie in a folder of this name, which never changes. So the name
+    depends on all that they hold: the sources, the tools, and the addresses that their links lead
+    to, which a fork has others of.
     """
-    files = [
-        path
-        for name in SOURCES
-        for path in ([root / name] if (root / name).is_file() else files_under(root / name))
-    ]
-    return f"{version}-{digest(files, root)}"
+    files: list[Path] = []
+    for name in SOURCES:
+        path = root / name
+        left_out = _LEFT_OUT | _LEFT_OUT_OF.get(name, set())
+        files += [path] if path.is_file() else files_under(path, left_out)
+    return f"{version}-{digest(files, root, addresses)}"

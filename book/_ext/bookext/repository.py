@@ -63,6 +63,11 @@ class Publication:
         return cls.from_settings(repository, settings.get("html", {}).get("baseurl") or "")
 
     @property
+    def addresses(self) -> str:
+        """All that the setting says, in one line."""
+        return f"{self.repository} {self.base_url}"
+
+    @property
     def source_url(self) -> str:
         """The repository's address, or nothing."""
         return f"https://github.com/{self.repository}" if self.repository else ""

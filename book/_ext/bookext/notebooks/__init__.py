@@ -27,7 +27,7 @@ def has_code(app, page: str) -> bool:
 
 def prepare(app) -> None:
     """Find out once what all notebooks of this build share."""
-    app.bookext_edition = edition(base_version())
+    app.bookext_edition = edition(base_version(), app.bookext_publication.addresses)
     app.bookext_first_cell = first_cell_of(app.bookext_publication)
 
 
