@@ -17,7 +17,7 @@ unexport PYTHONPATH PYTHONHOME MPLBACKEND
 export PYTHONNOUSERSITE = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help book links links-outside colab colab-image release pdf release-check \
+.PHONY: help book links links-outside colab colab-image citation release pdf release-check \
   serve test test-floors test-newest attack pretrain experiments lint format lock clean distclean venv python-is-new FORCE
 
 help: ## show this list
@@ -67,8 +67,8 @@ book: $(SITE) ## run every chapter and write _build/html; warnings are errors
 # So do the settings from which every address follows (book/_ext/bookext/repository.py).
 $(INPUTS): FORCE
 	@mkdir -p _build
-	@find Makefile _config.yml _toc.yml requirements.lock lib/pyproject.toml book lib/prompt_attention \
-	  assignments lib/coursework/coursework -type f ! -path '*/__pycache__/*' ! -path '*/.*' \
+	@find Makefile _config.yml _toc.yml requirements.lock README.md CHANGELOG.md CITATION.cff lib/pyproject.toml \
+	  book lib/prompt_attention assignments lib/coursework/coursework -type f ! -path '*/__pycache__/*' ! -path '*/.*' \
 	  ! -path '*/tests/*' ! -path 'book/assignments/*' -exec cksum {} + | LC_ALL=C sort > $@.new
 	@echo "addresses: $(BOOK_REPOSITORY) $(GITHUB_REPOSITORY) $(BOOK_BASE_URL)" >> $@.new
 	@if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
@@ -95,6 +95,9 @@ colab: book ## run every notebook as Colab would, in both of its environments; n
 
 colab-image: book ## run every notebook in Colab's public image; needs docker and the network
 	$(BIN)/python colab/simulate.py --image
+
+citation: $(INSTALLED) ## write the addresses that follow from _config.yml into CITATION.cff and README.md
+	PYTHONPATH=book/_ext $(BIN)/python -m bookext.citation
 
 release: book ## make wheel, source distribution and archives of site and notebooks in _build/release
 	$(BIN)/python publish/release.py $(if $(TAG),--tag $(TAG))

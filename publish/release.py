@@ -26,6 +26,8 @@ import yaml
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "book" / "_ext"))
 
+from bookext.citation import with_addresses  # noqa: E402
+from bookext.repository import Publication  # noqa: E402
 from bookext.wheel import base_version  # noqa: E402
 
 SITE = ROOT / "_build" / "html"
@@ -64,12 +66,17 @@ def archive(folder: Path, name: str, keep: str = "*") -> Path:
 
 
 def check_citation() -> None:
-    """Check CITATION.cff against the schema of the format."""
-    tools = make_environment("citation", "cffconvert")
-    said = run(tools.parent / "cffconvert", "--validate", "--infile", ROOT / "CITATION.cff")
-    print(f"[release] CITATION.cff: {said.strip()}")
-    if "version" in yaml.safe_load((ROOT / "CITATION.cff").read_text("utf-8")):
+    """Check CITATION.cff against the schema of the format, as it is and with a fork's addresses."""
+    text = (ROOT / "CITATION.cff").read_text("utf-8")
+    if "version" in yaml.safe_load(text):
         raise SystemExit("CITATION.cff: expected no version, which stands in the library")
+    tools = make_environment("citation", "cffconvert")
+    fork = Publication.from_settings("owner/book", "", {})
+    for name, tried in (("CITATION.cff", text), ("of a fork", with_addresses(text, fork))):
+        file = RELEASE / ".citation" / "CITATION.cff"
+        file.write_text(tried, "utf-8")
+        said = run(tools.parent / "cffconvert", "--validate", "--infile", file)
+        print(f"[release] {name}: {said.strip()}")
 
 
 def check_changelog(version: str, *, released: bool) -> None:

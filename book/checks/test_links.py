@@ -193,3 +193,10 @@ def test_the_wheel_of_the_site_is_the_library_as_it_stands():
     assert wheel.name == wheel_name(library_version())
     first = (SITE / "notebooks" / "first-cell.py").read_text("utf-8")
     assert f'WHEEL = "{PUBLICATION.wheel_url(wheel.name)}"' in first
+
+
+def test_the_page_of_citations_names_this_site_and_this_version():
+    text = soup("cite.html").get_text()
+    assert f"version = {{{base_version()}}}" in text
+    named = PUBLICATION.base_url or PUBLICATION.source_url
+    assert f"url     = {{{named}}}" in text if named else "url     =" not in text

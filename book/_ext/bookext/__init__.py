@@ -16,6 +16,7 @@ SUBMODULES = (
     "page",
     "search",
     "repository",
+    "citation",
     "notebooks",
     "assignments",
 )

@@ -56,11 +56,14 @@ class Publication:
         return cls(repository=name, base_url=address and address.rstrip("/") + "/")
 
     @classmethod
-    def from_environment(cls, config: Path = CONFIG) -> Publication:
+    def from_environment(
+        cls, config: Path = CONFIG, environ: Mapping[str, str] = os.environ
+    ) -> Publication:
         """Read `_config.yml` and the environment, as a build does."""
         settings = yaml.safe_load(config.read_text("utf-8"))
         repository = settings.get("repository", {}).get("url") or ""
-        return cls.from_settings(repository, settings.get("html", {}).get("baseurl") or "")
+        base_url = settings.get("html", {}).get("baseurl") or ""
+        return cls.from_settings(repository, base_url, environ)
 
     @property
     def addresses(self) -> str:
