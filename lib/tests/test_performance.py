@@ -491,6 +491,10 @@ def test_heads_solve_their_problems(features):
     for method, loss in losses.items():
         w = perf.fit_head(x, y, method, 0.3)
         np.testing.assert_allclose(jax.grad(loss)(w), 0, atol=3e-5)
+    penalties = jnp.array([[0.01, 0.3, 40.0]])
+    together = perf.fit_head(x, y, "ridge", penalties)
+    for w, penalty in zip(together[0], penalties[0], strict=True):
+        np.testing.assert_allclose(w, perf.fit_head(x, y, "ridge", penalty), rtol=2e-4, atol=2e-6)
     wide = x[:5]
     w = perf.fit_head(wide, y[:5], "least squares")
     np.testing.assert_allclose(wide @ w, y[:5], atol=1e-4)
@@ -751,6 +755,14 @@ def test_noise_of_another_law_gives_the_same_error_if_the_context_is_spread_out(
         (
             lambda: perf.fit_head(jnp.ones((2, 2)), jnp.ones(2), "ridge", -1.0),
             "ridge must be finite and >= 0, got -1.0",
+        ),
+        (
+            lambda: perf.fit_head(jnp.ones((2, 2)), jnp.ones(2), "ridge", jnp.array([1.0, -2.0])),
+            "ridge must be finite and >= 0, got [ 1. -2.]",
+        ),
+        (
+            lambda: perf.fit_head(jnp.ones((2, 2)), jnp.ones(2), "gradient", jnp.ones(2)),
+            "only the method \"ridge\" takes several penalties, got 'gradient'",
         ),
         (
             lambda: perf.fit_head(jnp.ones((2, 2)), jnp.array([0.0, 1.0])),

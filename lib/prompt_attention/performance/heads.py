@@ -3,6 +3,7 @@
 import math
 import warnings
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Real
@@ -20,8 +21,8 @@ def fit_head(
     features: Float[Array, "n d"],
     labels: Float[Array, " n"],
     method: str = "gradient",
-    ridge: Real[ArrayLike, ""] = 0.0,
-) -> Float[Array, " d"]:
+    ridge: Real[ArrayLike, "*penalties"] = 0.0,
+) -> Float[Array, "*penalties d"]:
     """Fit a head w, without intercept, to labels +1 and -1.
 
     Args:
@@ -33,24 +34,33 @@ def fit_head(
             the hard-margin support vector machine. The last two are scikit-learn's.
         ridge: the penalty, in squared units of the features. `ridge_error` counts it in units of
             the variance sigma^2 v of the pooled noise, so its `ridge` corresponds to
-            ridge * sigma^2 v here.
+            ridge * sigma^2 v here. The method "ridge" takes an array of penalties too, and gives a
+            head for each from one eigendecomposition.
 
     Raises:
         ValueError: an unknown method, labels other than +1 and -1, a negative or infinite penalty,
-            a logistic head without penalty (its norm grows without bound on separable features), or
-            a max margin head for features that are not separable.
+            several penalties for a method other than "ridge", a logistic head without penalty (its
+            norm grows without bound on separable features), or a max margin head for features that
+            are not separable.
     """
     if method not in METHODS:
         raise ValueError(f"method must be one of {', '.join(METHODS)}, got {method!r}")
-    if is_concrete(ridge) and not 0 <= ridge < math.inf:
+    if is_concrete(ridge) and not all(0 <= penalty < math.inf for penalty in np.ravel(ridge)):
         raise ValueError(f"ridge must be finite and >= 0, got {ridge}")
+    if method != "ridge" and jnp.ndim(ridge):
+        raise ValueError(f'only the method "ridge" takes several penalties, got {method!r}')
     n, d = features.shape
     check_labels(labels, n)
     if method == "gradient":
         return labels @ features / n
     if method == "ridge":
-        covariance = features.T @ features / n
-        return jnp.linalg.solve(covariance + ridge * jnp.eye(d), labels @ features / n)
+        covariance, target = features.T @ features / n, labels @ features / n
+        if jnp.ndim(ridge) == 0:
+            penalised = covariance + ridge * jnp.eye(d)
+            return jax.scipy.linalg.solve(penalised, target, assume_a="pos")
+        variances, directions = jnp.linalg.eigh(covariance)
+        shrunk = target @ directions / (variances + jnp.asarray(ridge)[..., None])
+        return shrunk @ directions.T
     if method == "least squares":
         return jnp.linalg.lstsq(features, labels)[0]
     # Labelled features and their mirror images are two classes without an intercept.

@@ -10,10 +10,13 @@ from prompt_attention.data import Estimate
 def gaussian_tail(x: Real[ArrayLike, "*grid"], log: bool = False) -> Float[Array, "*grid"]:
     """Phibar(x) = P(N(0, 1) > x), or its logarithm, which does not underflow.
 
-    Six terms of the asymptotic series, where JAX would take three, keep every digit beyond x = 20.
+    Six terms of the asymptotic series, where JAX would take three, keep every digit of the
+    logarithm beyond x = 20.
     """
-    log_tail = jax.scipy.special.log_ndtr(-jnp.asarray(x, float), series_order=6)
-    return log_tail if log else jnp.exp(log_tail)
+    x = -jnp.asarray(x, float)
+    if log:
+        return jax.scipy.special.log_ndtr(x, series_order=6)
+    return jax.scipy.special.ndtr(x)
 
 
 def rescaled(estimate: Estimate, log_scale: Float[Array, "*grid"], log: bool = False) -> Estimate:
