@@ -18,7 +18,7 @@ export PYTHONNOUSERSITE = 1
 
 .DEFAULT_GOAL := help
 .PHONY: help book links links-outside colab colab-image citation release pdf release-check \
-  serve test test-floors test-newest attack pretrain experiments lint format lock clean distclean venv python-is-new FORCE
+  serve test test-floors test-newest bench attack pretrain experiments lint format lock clean distclean venv python-is-new FORCE
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' Makefile
@@ -124,7 +124,7 @@ format: $(INSTALLED) ## apply style and format
 
 test: lint ## lint, the library's tests with shapes and types checked, the assignments, the tests of the book
 	@rm -rf _build/tests
-	$(BIN)/python -m pytest lib assignments --doctest-modules --jaxtyping-packages=prompt_attention,beartype.beartype \
+	$(BIN)/python -m pytest lib assignments bench --doctest-modules --jaxtyping-packages=prompt_attention,beartype.beartype \
 	  -m "not attack" -n 2 --junitxml=_build/tests/library.xml
 	$(BIN)/python -m pytest book/tests --junitxml=_build/tests/book.xml
 
@@ -141,6 +141,21 @@ test-floors test-newest: $(UV)
 	$(UV) pip list --quiet --python .venv-versions
 	.venv-versions/bin/python -m pytest lib/tests --override-ini filterwarnings=default \
 	  --jaxtyping-packages=prompt_attention,beartype.beartype -n 2
+
+# --- benchmarks --------------------------------------------------------------------------------
+
+# Where pip finds a build of PyTorch for the CPU it takes that one, else one of several gigabytes.
+.venv-bench/.installed: requirements.lock bench/requirements.txt lib/pyproject.toml | python-is-new
+	@echo "[.venv-bench] installing requirements.lock and PyTorch, which takes some minutes"
+	$(PYTHON) -m venv --clear .venv-bench
+	.venv-bench/bin/python -m pip install --disable-pip-version-check --require-hashes -r requirements.lock
+	.venv-bench/bin/python -m pip install --disable-pip-version-check -r bench/requirements.txt
+	.venv-bench/bin/python -m pip install --disable-pip-version-check --no-deps --no-build-isolation -e ./lib
+	@touch $@
+
+bench: .venv-bench/.installed ## time the library against PyTorch, NumPy and plain JAX (PARTS=descent: only that)
+	.venv-bench/bin/python -m pytest bench
+	.venv-bench/bin/python bench/run.py $(PARTS)
 
 attack: $(INSTALLED) ## all attacks on the grader, which `make test` runs ten of; needs bubblewrap
 	COURSEWORK_SANDBOX=required $(BIN)/python -m pytest lib/coursework/tests/test_attacks.py -n 2
@@ -159,4 +174,4 @@ clean: ## delete the built book and what its chapters computed
 	rm -rf _build
 
 distclean: clean ## delete the environments too
-	rm -rf .venv .venv-lock .venv-versions .venv-requested
+	rm -rf .venv .venv-lock .venv-versions .venv-bench .venv-requested

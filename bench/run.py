@@ -1,0 +1,218 @@
+"""make bench: time the library against other versions of the same work and the machine's limits.
+
+    python bench/run.py             all parts, one after the other, and the table of goals
+    python bench/run.py PART ...    these parts; the others stay as they were measured before
+
+Each part runs in a process of its own, pinned to one core, and is written to book/benchmarks.json
+as soon as it is finished. It needs Linux; a part that needs PyTorch, a C compiler or a second core
+leaves out what is not there, and the table says so.
+"""
+
+import contextlib
+import datetime
+import json
+import os
+import pathlib
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from importlib import metadata
+
+CORES = sorted(os.sched_getaffinity(0))
+if __name__ == "__main__":  # before any library starts its threads
+    os.sched_setaffinity(0, CORES[:1])
+    os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "JAX_PLATFORMS": "cpu"}
+
+import descent  # noqa: E402
+import formulas  # noqa: E402
+import goals  # noqa: E402
+import jax  # noqa: E402
+import numpy as np  # noqa: E402
+import steps  # noqa: E402
+from timing import interleaved, memory, peak, ratio  # noqa: E402
+
+from prompt_attention import dynamics, risk  # noqa: E402
+
+HERE = pathlib.Path(__file__).parent
+RESULT = HERE.parent / "book" / "benchmarks.json"
+
+
+def _steps():
+    return steps.versions(100) | {"library, d = 500": steps.library(500)}
+
+
+# What is timed by its versions alone; the other parts are functions below.
+VERSIONS = {
+    goals.STEPS: _steps,
+    goals.STEP: lambda: descent.versions(np.float32),
+    goals.STEP64: lambda: descent.versions(np.float64),
+    goals.RIDGE: formulas.ridge_versions,
+    goals.GRID: formulas.grid_versions,
+}
+
+
+def compared(work):
+    """Median times of all versions of a work, how much slower than the library, and memory."""
+    with _precision(work):
+        times = interleaved(VERSIONS[work]())
+    return {
+        name: {
+            "milliseconds": 1e3 * statistics.median(seconds),
+            "library is faster": ratio(times, name, "library"),
+            "megabytes": float(_script("run.py", "memory", work, name)),
+        }
+        for name, seconds in times.items()
+    }
+
+
+def _precision(work):
+    return jax.enable_x64(True) if work == goals.STEP64 else contextlib.nullcontext()
+
+
+def million():
+    """Three steps and the test error in a million dimensions, from nothing loaded but imports."""
+    start = time.perf_counter()
+    model = steps.contextual(10**6)
+    found = dynamics.three_steps(
+        jax.random.key(0), model, steps.N, prompt_norm=steps.NORM, method="conditioned"
+    )
+    error = risk.projected_error(found.model(), model, jax.random.key(1), steps.TEST)
+    float(error.value)
+    return {"library": {"seconds": time.perf_counter() - start, "megabytes": peak()}}
+
+
+def fixed_model(calls=40):
+    """The time of an estimate of an error and its standard error, which its spread must confirm."""
+    versions = steps.error_versions()
+    keys = jax.random.split(jax.random.key(9), calls)
+    found = {}
+    for name, seconds in interleaved(
+        {name: lambda f=f: jax.block_until_ready(f(keys[0])) for name, f in versions.items()}
+    ).items():
+        drawn = [versions[name](key) for key in keys]
+        values = np.array([float(one.value) for one in drawn])
+        errors = np.array([float(one.standard_error) for one in drawn])
+        standard_error = float(np.sqrt(np.mean(errors**2)))
+        assert 0.6 < values.std(ddof=1) / standard_error < 1.5, f"{name}: {values.std(ddof=1)}"
+        found[name] = {
+            "milliseconds": 1e3 * statistics.median(seconds),
+            "mean": float(values.mean()),
+            "standard error": standard_error,
+        }
+    reference = found["full tokens"]
+    for name, own in found.items():
+        spread = np.hypot(own["standard error"], reference["standard error"]) / calls**0.5
+        assert abs(own["mean"] - reference["mean"]) < 4 * spread, f"{name} has another mean"
+    return found
+
+
+def sweep(rounds=3):
+    """The same sweep on one device and on two, in turn; each device has a core of its own."""
+    if len(CORES) < 2:
+        return {}
+    found = {"1 device": [], "2 devices": []}
+    for _ in range(rounds):
+        for devices, name in enumerate(found, start=1):
+            found[name].append(json.loads(_script("sweep.py", devices)))
+    times = {name: [one["seconds"] for one in each] for name, each in found.items()}
+    return {
+        name: {
+            "seconds": statistics.median(seconds),
+            "library is faster": ratio(times, name, "2 devices"),
+            "seeds": found[name][0]["seeds"],
+            "rounds": rounds,
+        }
+        for name, seconds in times.items()
+    }
+
+
+PARTS = {
+    "steps": (goals.STEPS, lambda: compared(goals.STEPS)),
+    "million": (goals.MILLION, million),
+    "error": (goals.ERROR, fixed_model),
+    "descent": (goals.STEP, lambda: compared(goals.STEP)),
+    "descent64": (goals.STEP64, lambda: compared(goals.STEP64)),
+    "ridge": (goals.RIDGE, lambda: compared(goals.RIDGE)),
+    "grid": (goals.GRID, lambda: compared(goals.GRID)),
+    "sweep": (goals.SWEEP, sweep),
+}
+
+
+def measure(part):
+    """Measure one part and write it among the others."""
+    work, measured = PARTS[part]
+    if descent.torch is not None:
+        descent.torch.set_num_threads(1)
+    versions = measured()
+    result = json.loads(RESULT.read_text("utf8")) if RESULT.exists() else {"works": {}}
+    result["works"][work] = {"versions": versions, **circumstances()}
+    result["works"] = {name: result["works"][name] for name, _ in PARTS.values()
+                       if name in result["works"]}  # fmt: skip
+    result["goals"] = [goal.outcome(result["works"]) for goal in goals.GOALS]
+    RESULT.write_text(json.dumps(result, indent=1) + "\n", "utf8")
+    for name, values in versions.items():
+        print(f"  {name:24}", ", ".join(f"{key} {value:.4g}" for key, value in values.items()))
+
+
+def circumstances():
+    """What the numbers of a part depend on."""
+    names = [
+        line.split(":")[1].strip()
+        for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines()
+        if line.startswith("model name")
+    ]
+    packages = ["jax", "jaxlib", "numpy", "scipy", "scikit-learn"]
+    packages += ["torch"] if descent.torch is not None else []
+    return {
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "commit": _commit(),
+        "processor": names[0] if names else platform.processor(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "versions used": {"Python": platform.python_version()}
+        | {package: metadata.version(package) for package in packages},
+    }
+
+
+def _commit():
+    git = ["git", "-C", str(HERE.parent)]
+    done = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
+    changed = subprocess.run(
+        [*git, "status", "--porcelain", "--untracked-files=no", "--", "lib", "bench"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    return done.stdout.strip() + (", with changes" if changed.stdout.strip() else "")
+
+
+def _script(script, *arguments):
+    """What a script of this folder prints, run on all cores that this one was given."""
+    return subprocess.run(
+        [sys.executable, str(HERE / script), *map(str, arguments)],
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: os.sched_setaffinity(0, CORES),
+    ).stdout
+
+
+def main(arguments):
+    """Run all parts, or those that are named, each in a process of its own; print the table."""
+    if arguments[:1] == ["memory"]:
+        _, work, name = arguments
+        with _precision(work):
+            print(memory(lambda: VERSIONS[work]()[name]))
+        return
+    if arguments[:1] == ["measure"]:
+        measure(arguments[1])
+        return
+    if unknown := set(arguments) - set(PARTS):
+        sys.exit(f"error: parts are {', '.join(PARTS)}; there is no {', '.join(sorted(unknown))}")
+    for part in arguments or PARTS:
+        print(f"[bench] {PARTS[part][0]}", flush=True)
+        print(_script("run.py", "measure", part), end="", flush=True)
+    print(goals.table(json.loads(RESULT.read_text("utf8"))["goals"]))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,40 @@
+"""The seconds of one cell of a sweep: python sweep.py DEVICES, one core for each device."""
+
+import json
+import os
+import sys
+import time
+
+DEVICES = int(sys.argv[1])
+os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:DEVICES])
+os.environ["XLA_FLAGS"] = f"--xla_force_host_platform_device_count={DEVICES}"
+
+import jax  # noqa: E402
+
+from prompt_attention import data, dynamics  # noqa: E402
+from prompt_attention.sweeps.program import Program  # noqa: E402
+
+SEEDS = 100
+
+
+def error(key, dim):
+    """The test error after three steps on full tokens."""
+    contextual = data.core_model(
+        dim=dim, context_norm=2.0, regressor_norm=2.0, num_tokens=50, sparsity=0.1
+    )
+    return dynamics.simulate(key, contextual, 400, 1, prompt_norm=2.0).error[0]
+
+
+def main():
+    """Print the median of three; the first call, which compiles, is left out."""
+    key = jax.random.key(0)
+    program = Program(error, {"dim": 50}, {}, key, jax.devices(), SEEDS, 2**30, 1)
+    times = []
+    for _ in range(4):
+        start = time.perf_counter()
+        program(key, {}, SEEDS)
+        times.append(time.perf_counter() - start)
+    print(json.dumps({"seconds": sorted(times[1:])[1], "seeds": SEEDS}))
+
+
+main()
