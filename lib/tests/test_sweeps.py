@@ -213,6 +213,25 @@ def test_a_full_disk_ends_the_sweep_and_keeps_what_is_there(reference, tmp_path)
     assert_same(sweep_in(tmp_path), reference)
 
 
+def test_a_disk_that_fills_up_keeps_what_is_whole_and_the_sweep_goes_on(reference, tmp_path):
+    """A real file system of 64 kB, most of it taken by something else."""
+    disk = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(tmp_path)]
+    if not shutil.which("mount") or subprocess.run(disk, capture_output=True).returncode:
+        pytest.skip("no file system can be mounted here")
+    try:
+        (tmp_path / "ballast").write_bytes(bytes(48 * 1024))
+        with pytest.raises(OSError, match="finished cells are kept.*: No space left on device"):
+            sweep_in(tmp_path)
+        kept = finished(tmp_path)
+        assert 1 <= kept < CELLS
+        assert not list(tmp_path.glob(".*"))
+        assert_rows(sweeps.load(tmp_path), kept * SEEDS)
+        (tmp_path / "ballast").unlink()
+        assert_same(sweep_in(tmp_path), reference)
+    finally:
+        subprocess.run(["umount", str(tmp_path)], check=True)
+
+
 @contextlib.contextmanager
 def a_folder_that_is_read_only():
     """For root, too, who may write anywhere: as another user for the time being."""
