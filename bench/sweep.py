@@ -5,14 +5,15 @@ import os
 import sys
 import time
 
-DEVICES = int(sys.argv[1])
-os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:DEVICES])
-os.environ["XLA_FLAGS"] = f"--xla_force_host_platform_device_count={DEVICES}"
+if __name__ == "__main__":  # before JAX starts
+    DEVICES = int(sys.argv[1])
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:DEVICES])
+    os.environ["XLA_FLAGS"] = f"--xla_force_host_platform_device_count={DEVICES}"
 
-import jax  # noqa: E402
+import jax
 
-from prompt_attention import data, dynamics  # noqa: E402
-from prompt_attention.sweeps.program import Program  # noqa: E402
+from prompt_attention import data, dynamics
+from prompt_attention.sweeps.program import Program
 
 SEEDS = 100
 
@@ -37,4 +38,5 @@ def main():
     print(json.dumps({"seconds": sorted(times[1:])[1], "seeds": SEEDS}))
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -14,8 +14,10 @@ import numpy as np
 import pytest
 import steps
 
-TORCH = pytest.param("PyTorch eager", marks=pytest.mark.skipif(not descent.torch, reason="PyTorch"))
-LOOP = pytest.param("PyTorch loop", marks=pytest.mark.skipif(not steps.torch, reason="PyTorch"))
+TORCH = pytest.param(
+    "PyTorch eager", marks=pytest.mark.skipif(not descent.torch, reason="no PyTorch")
+)
+LOOP = pytest.param("PyTorch loop", marks=pytest.mark.skipif(not steps.torch, reason="no PyTorch"))
 C = pytest.mark.skipif(kernels.library() is None, reason="no C compiler")
 FUSED = pytest.param("fused C kernel", marks=C)
 
