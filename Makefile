@@ -17,7 +17,7 @@ unexport PYTHONPATH PYTHONHOME MPLBACKEND
 export PYTHONNOUSERSITE = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help book links links-outside colab colab-image citation release pdf release-check \
+.PHONY: help book links links-outside colab colab-image citation release pdf release-check bench-book \
   serve test test-floors test-newest bench attack pretrain experiments lint format lock clean distclean venv python-is-new FORCE
 
 help: ## show this list
@@ -107,6 +107,9 @@ pdf: book ## print the pages, in order, to one file in _build/release; needs Chr
 
 release-check: links ## rehearse a release: build all parts, try them in clean environments
 	$(BIN)/python publish/release.py --check
+
+bench-book: book ## time every page, cold and warm, and the whole book; PAGES="data models" for some
+	@PYTHONPATH=book/_ext $(BIN)/python -m bookext.reading_time $(PAGES)
 
 serve: book ## build the book and show it on this machine only
 	@echo "[serve] http://127.0.0.1:$(PORT)/  (Ctrl-C ends it)"

@@ -1,10 +1,14 @@
 """The execution of chapters: when a kept result is valid, what kernels see, progress."""
 
+import gc
 import os
 import time
+import warnings
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from jupyter_cache import get_cache
 
 from bookext import execution
 
@@ -70,26 +74,96 @@ def test_prepare_keys_the_cache_and_respects_what_is_set(library, tmp_path, monk
     assert os.environ["JAX_COMPILATION_CACHE_DIR"].endswith("_build/.jax_cache")
 
 
-def test_progress_names_the_page_until_it_ends():
-    lines = []
-    progress = execution.Progress(say=lines.append, interval=0.02)
-    progress.begin("data")
-    time.sleep(0.2)
-    assert progress.end() >= 0.2
-    said = len(lines)
-    assert said >= 2
-    assert all(line.startswith("[run] data: ") for line in lines)
-    time.sleep(0.1)
-    assert len(lines) <= said + 1
+PAGE = """---
+jupytext:
+  text_representation:
+    format_name: myst
+kernelspec:
+  display_name: Python 3
+  name: python3
+---
+
+# {title}
+
+```{{code-cell}} ipython3
+{code}
+```
+"""
+STAMP = "import time; start = time.time(); time.sleep(1); print(start, time.time())"
 
 
-def test_progress_gives_up_a_page_that_never_ended():
+def build_of(folder, **code):
+    """What `run_ahead` needs to see of a build whose pages have this code, and a page of prose."""
+    for title, lines in code.items():
+        (folder / f"{title}.md").write_text(PAGE.format(title=title, code=lines))
+    (folder / "prose.md").write_text("# Prose\n")
+    config = SimpleNamespace(
+        nb_execution_mode="cache",
+        nb_execution_cache_path=str(folder / "cache"),
+        nb_execution_timeout=60,
+        nb_execution_allow_errors=False,
+    )
+    env = SimpleNamespace(doc2path=lambda page: str(folder / f"{page}.md"))
+    return SimpleNamespace(config=config), env, [*code, "prose"]
+
+
+def kept(folder):
+    """The printed text of each page in the cache."""
+    cache = get_cache(str(folder / "cache"))
+    found = {}
+    for record in cache.list_cache_records():
+        notebook = cache.get_cache_bundle(record.pk).nb
+        printed = [o.text for cell in notebook.cells for o in cell.get("outputs", [])]
+        found[Path(record.uri).stem] = "".join(printed)
+    return found
+
+
+@pytest.fixture
+def kernels():
+    """What runs kernels in threads leaves sockets and event loops to the garbage collector."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        yield
+        gc.collect()
+
+
+@pytest.mark.skipif(os.cpu_count() < 2, reason="needs two cores")
+@pytest.mark.usefixtures("kernels")
+def test_pages_run_side_by_side_and_once(tmp_path):
+    build = build_of(tmp_path, first=STAMP, second=STAMP + "  # of another page")
+    execution.run_ahead(*build)
+    ran = kept(tmp_path)
+    (start, end), (other_start, other_end) = (map(float, text.split()) for text in ran.values())
+    assert start < other_end
+    assert other_start < end
+    execution.run_ahead(*build)
+    assert kept(tmp_path) == ran
+
+
+@pytest.mark.usefixtures("kernels")
+def test_a_page_that_changed_runs_again_and_one_that_fails_is_not_kept(tmp_path):
+    build = build_of(tmp_path, right="print(1)", wrong="1 / 0")
+    execution.run_ahead(*build)
+    assert kept(tmp_path) == {"right": "1\n"}
+    execution.run_ahead(*build_of(tmp_path, right="print(2)"))
+    assert kept(tmp_path) == {"right": "2\n"}
+
+
+def test_progress_names_pages_until_they_end():
     lines = []
-    progress = execution.Progress(say=lines.append, interval=0.02)
-    progress.begin("broken")
-    progress.begin("next")
+    with execution.Progress(say=lines.append, interval=0.02) as progress:
+        progress.begin("data")
+        progress.begin("models")
+        time.sleep(0.2)
+        progress.end("data", "done")
+        said = len(lines)
+        time.sleep(0.2)
+        progress.end("models", "FAILED")
+    assert lines[0].startswith("[run] so far: data 0 s, models 0 s")
+    assert lines[said - 1] == "[run] data: done after 0 s"
+    assert said >= 3
+    assert not any("data" in line for line in lines[said + 1 :])
+    assert lines[-1] == "[run] models: FAILED after 0 s"
+    ended = len(lines)
     time.sleep(0.1)
-    progress.end()
-    assert any("next" in line for line in lines)
-    assert sum("broken" in line for line in lines) <= 1
-    assert progress.end() == 0.0
+    assert len(lines) == ended

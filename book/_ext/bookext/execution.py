@@ -1,13 +1,17 @@
-"""How the chapters are run: what their kernels see, when a kept result is still valid, progress."""
+"""How the chapters are run: side by side, what kernels see, when a kept result is still valid."""
 
 import hashlib
 import os
 import platform
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from importlib import metadata
 from pathlib import Path
 
+from jupyter_cache import get_cache
+from jupyter_cache.executors import load_executor
+from myst_nb.core.read import is_myst_markdown_notebook
 from sphinx.util import logging
 
 logger = logging.getLogger(__name__)
@@ -70,49 +74,72 @@ def prepare(app, config):
 
 
 class Progress:
-    """Says which page is being read and for how long, from a thread beside Sphinx's own."""
+    """Says which pages are running and for how long, from a thread beside the others."""
 
     def __init__(self, say=logger.info, interval: float = SECONDS_BETWEEN_LINES):
         self.say = say
         self.interval = interval
-        self._ended = None
+        self._started: dict[str, float] = {}
+        self._ended = threading.Event()
+
+    def __enter__(self) -> "Progress":
+        threading.Thread(target=self._report, daemon=True).start()
+        return self
+
+    def __exit__(self, *raised) -> None:
+        self._ended.set()
 
     def begin(self, page: str) -> None:
-        """Start to report on a page; a page before it that never ended is given up."""
-        self.end()
-        self._page, self._started, self._ended = page, time.monotonic(), threading.Event()
-        threading.Thread(
-            target=self._report, args=(page, self._started, self._ended), daemon=True
-        ).start()
+        """Start to report on a page."""
+        self._started[page] = time.monotonic()
 
-    def end(self) -> float:
-        """Stop reporting; return the seconds since the page began, or zero when none has."""
-        if self._ended is None:
-            return 0.0
-        self._ended.set()
-        self._ended = None
-        return time.monotonic() - self._started
+    def end(self, page: str, result: str) -> None:
+        """Say how a page ended, and report on it no more."""
+        seconds = time.monotonic() - self._started.pop(page)
+        self.say(f"[run] {page}: {result} after {seconds:.0f} s")
 
-    def _report(self, page, started, ended):
-        while not ended.wait(self.interval):
-            self.say(f"[run] {page}: {time.monotonic() - started:.0f} s so far")
+    def _report(self):
+        while not self._ended.wait(self.interval):
+            now = time.monotonic()
+            running = [f"{page} {now - start:.0f} s" for page, start in dict(self._started).items()]
+            if running:
+                self.say(f"[run] so far: {', '.join(running)}")
+
+
+def run_ahead(app, env, docnames: list[str]) -> None:
+    """Run the pages that have no valid result, one on each processor core, before Sphinx reads.
+
+    Sphinx alone would run each page when it comes to it. What is run here goes to the same cache by
+    jupyter-cache's own executor; a page that fails is not kept, so that Sphinx runs it once more
+    and reports the failure where it belongs.
+    """
+    if app.config.nb_execution_mode != "cache":
+        return
+    cache = get_cache(app.config.nb_execution_cache_path)
+    known = {}
+    for page in docnames:
+        file = Path(env.doc2path(page))
+        if file.suffix == ".md" and is_myst_markdown_notebook(file.read_text("utf8")):
+            read_as = {"type": "plugin", "name": "myst_nb_md"}
+            known[cache.add_nb_to_project(str(file), read_data=read_as).pk] = page
+    stale = [record.pk for record in cache.list_unexecuted(filter_pks=list(known))]
+    # The longest first, so that no core is left alone with it at the end.
+    stale.sort(key=lambda pk: -Path(env.doc2path(known[pk])).stat().st_size)
+    options = {
+        "timeout": app.config.nb_execution_timeout,
+        "allow_errors": app.config.nb_execution_allow_errors,
+    }
+
+    def execute(pk):
+        progress.begin(known[pk])
+        result = load_executor("local-serial", cache).run_and_cache(filter_pks=[pk], **options)
+        progress.end(known[pk], "done" if result.succeeded else "FAILED")
+
+    with Progress() as progress, ThreadPoolExecutor(os.cpu_count()) as pool:
+        list(pool.map(execute, stale))
 
 
 def setup(app):
     """Connect the above to Sphinx's events."""
-    progress = Progress()
-
-    def begin(app, page, source):
-        progress.begin(page)
-
-    def end(app, doctree):
-        seconds = progress.end()
-        ran = app.env.nb_metadata.get(app.env.docname, {}).get("exec_data")
-        if ran:
-            result = "done" if ran["succeeded"] else "FAILED"
-            logger.info(f"[run] {app.env.docname}: {result} after {seconds:.0f} s")
-
     app.connect("config-inited", prepare)
-    app.connect("source-read", begin)
-    app.connect("doctree-read", end)
-    app.connect("build-finished", lambda app, exception: progress.end())
+    app.connect("env-before-read-docs", run_ahead)
