@@ -97,6 +97,8 @@ def build_of(folder, **code):
     for title, lines in code.items():
         (folder / f"{title}.md").write_text(PAGE.format(title=title, code=lines))
     (folder / "prose.md").write_text("# Prose\n")
+    off = "---\nmystnb:\n  execution_mode: 'off'\n"
+    (folder / "off.md").write_text(PAGE.replace("---\n", off, 1).format(title="Off", code="off"))
     config = SimpleNamespace(
         nb_execution_mode="cache",
         nb_execution_cache_path=str(folder / "cache"),
@@ -104,7 +106,7 @@ def build_of(folder, **code):
         nb_execution_allow_errors=False,
     )
     env = SimpleNamespace(doc2path=lambda page: str(folder / f"{page}.md"))
-    return SimpleNamespace(config=config), env, [*code, "prose"]
+    return SimpleNamespace(config=config), env, [*code, "prose", "off"]
 
 
 def kept(folder):
@@ -141,9 +143,13 @@ def test_pages_run_side_by_side_and_once(tmp_path):
 
 
 @pytest.mark.usefixtures("kernels")
-def test_a_page_that_changed_runs_again_and_one_that_fails_is_not_kept(tmp_path):
+def test_a_page_that_changed_runs_again_and_one_that_fails_is_not_kept(tmp_path, monkeypatch):
+    lines = []
+    monkeypatch.setattr(execution.Progress.__init__, "__defaults__", (lines.append, 60.0))
     build = build_of(tmp_path, right="print(1)", wrong="1 / 0")
     execution.run_ahead(*build)
+    ended = sorted(line.partition(" after")[0] for line in lines)
+    assert ended == ["[run] right: done", "[run] wrong: FAILED"]
     assert kept(tmp_path) == {"right": "1\n"}
     execution.run_ahead(*build_of(tmp_path, right="print(2)"))
     assert kept(tmp_path) == {"right": "2\n"}

@@ -81,11 +81,14 @@ def test_pages_are_those_that_a_kernel_runs(tmp_path):
     toc = tmp_path / "_toc.yml"
     toc.write_text(
         "root: index\nparts:\n"
-        "  - chapters: [{file: models}, {file: notation}]\n  - chapters: [{file: data}]\n"
+        "  - chapters: [{file: models}, {file: notation}]\n"
+        "  - chapters: [{file: data}, {file: task}]\n"
     )
     (tmp_path / "book").mkdir()
     for page in ("data", "models"):
         (tmp_path / "book" / f"{page}.md").write_text("```{code-cell} ipython3\nx\n```\n")
+    off = "---\nmystnb:\n  execution_mode: 'off'\n---\n```{code-cell} ipython3\nx\n```\n"
+    (tmp_path / "book" / "task.md").write_text(off)
     (tmp_path / "book" / "notation.md").write_text("prose\n")
     assert reading_time.pages(toc) == ["models", "data"]
 

@@ -122,7 +122,11 @@ def run_ahead(app, env, docnames: list[str]) -> None:
         if file.suffix == ".md" and is_myst_markdown_notebook(file.read_text("utf8")):
             read_as = {"type": "plugin", "name": "myst_nb_md"}
             known[cache.add_nb_to_project(str(file), read_data=read_as).pk] = page
-    stale = [record.pk for record in cache.list_unexecuted(filter_pks=list(known))]
+    stale = [
+        record.pk
+        for record in cache.list_unexecuted(filter_pks=list(known))
+        if _is_run(cache.get_project_notebook(record.pk).nb)
+    ]
     # The longest first, so that no core is left alone with it at the end.
     stale.sort(key=lambda pk: -Path(env.doc2path(known[pk])).stat().st_size)
     options = {
@@ -137,6 +141,11 @@ def run_ahead(app, env, docnames: list[str]) -> None:
 
     with Progress() as progress, ThreadPoolExecutor(os.cpu_count()) as pool:
         list(pool.map(execute, stale))
+
+
+def _is_run(notebook) -> bool:
+    """Say whether a page leaves it to the book whether it is run; an assignment is not."""
+    return "execution_mode" not in notebook.metadata.get("mystnb", {})
 
 
 def setup(app):

@@ -10,6 +10,7 @@ import argparse
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from datetime import datetime
@@ -99,8 +100,12 @@ def pages(toc: Path) -> list[str]:
         for part in yaml.safe_load(toc.read_text("utf8"))["parts"]
         for chapter in part["chapters"]
     ]
-    files = {page: toc.parent / "book" / f"{page}.md" for page in listed}
-    return [page for page, file in files.items() if "```{code-cell}" in file.read_text("utf8")]
+    found = {page: (toc.parent / "book" / f"{page}.md").read_text("utf8") for page in listed}
+    return [
+        page
+        for page, text in found.items()
+        if "```{code-cell}" in text and "execution_mode: 'off'" not in text
+    ]
 
 
 def build_book(root: Path) -> tuple[float, float]:
@@ -109,8 +114,17 @@ def build_book(root: Path) -> tuple[float, float]:
     Raises:
         subprocess.CalledProcessError: the build failed.
     """
-    command = ["jupyter-book", "build", root / "book", "--config", root / "_config.yml"]
-    command += ["--toc", root / "_toc.yml", "-W", "-n", "--keep-going", "--path-output"]
+    command = [Path(sys.executable).with_name("jupyter-book"), "build", root / "book"]
+    command += [
+        "--config",
+        root / "_config.yml",
+        "--toc",
+        root / "_toc.yml",
+        "-W",
+        "-n",
+        "--keep-going",
+        "--path-output",
+    ]
     seconds = []
     with tempfile.TemporaryDirectory() as folder:
         for results in ("html", ".doctrees", ".jupyter_cache"), ():
