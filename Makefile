@@ -17,7 +17,7 @@ unexport PYTHONPATH PYTHONHOME MPLBACKEND
 export PYTHONNOUSERSITE = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help book links links-outside colab colab-image citation release pdf release-check bench-book \
+.PHONY: help book links links-outside test-site colab colab-image citation release pdf release-check bench-book \
   serve test test-floors test-newest bench attack pretrain experiments lint format lock clean distclean venv python-is-new FORCE
 
 help: ## show this list
@@ -85,6 +85,9 @@ $(SITE): $(INPUTS) $(INSTALLED)
 links: book ## resolve every link and button of the built site, and compare its notebooks with the pages
 	$(BIN)/python -m pytest book/checks -n 2 --junitxml=_build/tests/links.xml
 
+test-site: book ## open every page in a browser: accessibility, search, keyboard, figures; needs Chromium
+	@site/with-browser node --test --test-concurrency=1 --test-reporter=spec site/*.test.mjs
+
 links-outside: book ## ask every address outside the site whether it is there; needs the network
 	$(BIN)/jupyter-book build book --config _config.yml --toc "$(CURDIR)/_toc.yml" \
 	  --path-output _build/outside --builder linkcheck
@@ -102,8 +105,10 @@ citation: $(INSTALLED) ## write the addresses that follow from _config.yml into 
 release: book ## make wheel, source distribution and archives of site and notebooks in _build/release
 	$(BIN)/python publish/release.py $(if $(TAG),--tag $(TAG))
 
-pdf: book ## print the pages, in order, to one file in _build/release; needs Chromium and pdfunite
-	$(BIN)/python publish/pdf.py
+pdf: book ## print the whole book to one file in _build/release; needs Chromium
+	@mkdir -p _build/release
+	@SITE_BROWSER=required site/with-browser node site/print.mjs \
+	  "_build/release/book-$$(sed -n 's/^__version__ = "\(.*\)"/\1/p' lib/prompt_attention/__init__.py).pdf"
 
 release-check: links ## rehearse a release: build all parts, try them in clean environments
 	$(BIN)/python publish/release.py --check
@@ -177,4 +182,4 @@ clean: ## delete the built book and what its chapters computed
 	rm -rf _build
 
 distclean: clean ## delete the environments too
-	rm -rf .venv .venv-lock .venv-versions .venv-bench .venv-requested
+	rm -rf .venv .venv-lock .venv-versions .venv-bench .venv-requested site/node_modules

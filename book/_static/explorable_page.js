@@ -106,6 +106,10 @@
       svg.setPointerCapture(event.pointerId);
       follow(event);
     });
+    // Browsers do not heed touch-action inside a picture: without this they scroll and cancel the drag.
+    svg.addEventListener("touchstart", (event) => {
+      if (event.target.classList.contains("handle")) event.preventDefault();
+    }, { passive: false });
     svg.addEventListener("pointermove", (event) => {
       if (svg.hasPointerCapture(event.pointerId)) follow(event);
     });

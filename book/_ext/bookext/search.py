@@ -1,4 +1,7 @@
-"""Search finds words whose stem is a word that it leaves out: "one", which becomes "on"."""
+"""Search finds words whose stem is a word that it leaves out: "one", which becomes "on".
+
+It works from a folder too, where a browser lets no page read another: there without excerpts.
+"""
 
 from __future__ import annotations
 
@@ -16,12 +19,15 @@ Stemmer = (function (Inner) {
   };
 })(Stemmer);
 """
+_WITHOUT_EXCERPTS = """
+if (location.protocol === "file:") DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;
+"""
 
 
 class English(SearchEnglish):
     """Sphinx's English, with a stemmer in the browser that agrees with the one of the index."""
 
-    js_stemmer_code = SearchEnglish.js_stemmer_code + _KEPT
+    js_stemmer_code = SearchEnglish.js_stemmer_code + _KEPT + _WITHOUT_EXCERPTS
 
 
 def setup(app) -> dict[str, bool]:
