@@ -87,6 +87,11 @@ def drop_second_header(app, config) -> None:
         config.html_theme_options.setdefault(f"navbar_{part}", [])
 
 
+def unfold_contents(app, config) -> None:
+    """Show all levels of a page's contents: what unfolds by scrolling hides from the Tab key."""
+    config.html_theme_options.setdefault("show_toc_level", 3)
+
+
 def add_filter(app) -> None:
     """Give the layout template the filter that it calls."""
     environment = getattr(getattr(app.builder, "templates", None), "environment", None)
@@ -105,6 +110,7 @@ def setup(app) -> dict[str, bool]:
     app.add_css_file("book.css", priority=900)
     app.connect("config-inited", use_own_folders)
     app.connect("config-inited", drop_second_header)
+    app.connect("config-inited", unfold_contents)
     app.connect("builder-inited", add_filter)
     app.connect("html-page-context", mend_page, priority=900)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
