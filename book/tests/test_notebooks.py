@@ -288,6 +288,7 @@ def test_what_the_small_book_lacks_is_seen():
 @pytest.mark.parametrize(
     "words",
     [
+        f"# A small book\n\n[This page in the book]({SITE}/index.html)\n\nFirst",
         r"First $\left\lVert x \right\rVert$ &amp; *one* `code` line, 3 &lt; 4, by Oymak and Rawat "
         rf"[[2023]({SITE}/other.html#id",
         r"$$ \mathbb{E}[x] = m \tag{1} $$",

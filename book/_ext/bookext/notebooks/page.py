@@ -63,6 +63,12 @@ class PageWriter(BoxWriter):
         name = PurePosixPath(node["uri"]).name
         return embedded_file(Path(self.env.srcdir, sources.get(name, node["uri"])))
 
+    def blocks_title(self, node: nodes.Element) -> Iterator[str]:
+        """A title; below that of the page, the way back to it."""
+        yield from super().blocks_title(node)
+        if self.address and isinstance(node.parent.parent, nodes.document):
+            yield f"[This page in the book]({self.address})"
+
     def blocks_Stage(self, node: nodes.Element) -> Iterator[str]:
         """A figure with sliders: its picture, its sentence, and where the sliders are."""
         if node["svg"]:
