@@ -17,6 +17,7 @@ import shutil
 import subprocess
 import sys
 import time
+import tomllib
 from pathlib import Path
 
 import nbformat
@@ -28,22 +29,8 @@ RUNNER = Path(__file__).with_name("run_notebook.py")
 LIMIT = 300.0
 PORT = 8765
 IMAGE = "us-docker.pkg.dev/colab-images/public/runtime"
-# What a session has before the first cell, and what runs a notebook. The rest follows from these.
-ROOTS = (
-    "flax",
-    "ipykernel",
-    "ipython",
-    "jax",
-    "matplotlib",
-    "nbclient",
-    "numpy",
-    "optax",
-    "orbax-checkpoint",
-    "pillow",
-    "scikit-learn",
-    "scipy",
-    "tqdm",
-)
+# What a session has, and what runs a notebook, besides what the library asks for.
+SESSION = ("ipykernel", "ipython", "matplotlib", "nbclient", "numpy", "pillow")
 INSIDE = Path("/tmp/content")
 
 
@@ -78,6 +65,14 @@ def canonical(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
+def roots(wanted: dict[str, str], library: Path = ROOT / "lib") -> list[str]:
+    """Return what to install of Colab's packages; the rest of them follows from these."""
+    project = tomllib.loads((library / "pyproject.toml").read_text("utf-8"))["project"]
+    asked = project["dependencies"] + project["optional-dependencies"]["plot"]
+    names = {canonical(re.match(r"[\w.-]+", requirement)[0]) for requirement in asked}
+    return sorted({*SESSION, *(names & wanted.keys())})
+
+
 def call(*command: str | Path, **options) -> str:
     """Run a command; return what it printed, or raise with what it complained of."""
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True, **options)
@@ -97,7 +92,9 @@ def installed(python: Path) -> dict[str, str]:
 def make_environment(constraints: Path, interpreter: str) -> Path:
     """Make the environment, or take the one that was made from the same constraints."""
     folder = WORK / constraints.stem.removeprefix("constraints-")
-    state = hashlib.sha256(constraints.read_bytes() + repr((ROOTS, interpreter)).encode())
+    wanted = pins(constraints)
+    chosen = roots(wanted)
+    state = hashlib.sha256(constraints.read_bytes() + repr((chosen, interpreter)).encode())
     stamp = folder / ".complete"
     if stamp.is_file() and stamp.read_text() == state.hexdigest():
         return folder
@@ -105,9 +102,8 @@ def make_environment(constraints: Path, interpreter: str) -> Path:
     print(f"[colab] {folder.name}: installing Colab's versions", flush=True)
     call(interpreter, "-m", "venv", folder)
     pip = (folder / "bin" / "python", "-m", "pip", "--disable-pip-version-check", "install")
-    wanted = pins(constraints)
     call(*pip, "--quiet", f"pip=={wanted['pip']}")
-    call(*pip, "--quiet", "--constraint", constraints, *ROOTS)
+    call(*pip, "--quiet", "--constraint", constraints, *chosen)
     found = installed(folder / "bin" / "python")
     # Colab has taken away some of what its packages ask for (jedi).
     if absent := sorted(found.keys() - wanted.keys()):

@@ -5,6 +5,7 @@
 
 import importlib.util
 import shutil
+import sys
 import zipfile
 from pathlib import Path
 
@@ -12,6 +13,9 @@ import nbformat
 import pytest
 
 COLAB = Path(__file__).parents[1]
+sys.path.insert(0, str(COLAB.parent / "book" / "_ext"))
+
+from bookext.notebooks import first_cell as library  # noqa: E402
 
 
 def load(name):
@@ -35,18 +39,31 @@ def environment():
     pytest.skip("none of Colab's versions of Python is here")
 
 
+def write_wheel(path, requires=()):
+    """Write a wheel that holds one empty module and asks for some packages."""
+    name, version = path.name.split("-")[:2]
+    asked = "".join(f"Requires-Dist: {package}\n" for package in requires)
+    about = (
+        f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\nProvides-Extra: plot\n{asked}"
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(path, "w") as wheel:
+        wheel.writestr(f"{name}/__init__.py", "")
+        for file, text in (
+            ("METADATA", about + "Provides-Extra: plot\n"),
+            ("WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n"),
+            ("RECORD", ""),
+        ):
+            wheel.writestr(f"{name}-{version}.dist-info/{file}", text)
+
+
 @pytest.fixture(scope="session")
 def packages(tmp_path_factory):
-    """An index with one package: a release of tqdm that Colab does not have yet."""
+    """A release of tqdm that Colab does not have yet, and a library that asks for it."""
     folder = tmp_path_factory.mktemp("packages")
-    index = folder / "simple" / "tqdm"
-    index.mkdir(parents=True)
-    with zipfile.ZipFile(index / "tqdm-999.0-py3-none-any.whl", "w") as wheel:
-        wheel.writestr("tqdm/__init__.py", "")
-        info = "tqdm-999.0.dist-info"
-        wheel.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: tqdm\nVersion: 999.0\n")
-        wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
-        wheel.writestr(f"{info}/RECORD", "")
+    write_wheel(folder / "simple" / "tqdm" / "tqdm-999.0-py3-none-any.whl")
+    write_wheel(folder / "wheels" / "prompt_attention-9.0-py3-none-any.whl", ["tqdm>=999"])
+    write_wheel(folder / "wheels" / "prompt_attention-8.0-py3-none-any.whl", ["tqdm>=4"])
     return folder
 
 
@@ -107,3 +124,21 @@ def test_a_fault_leaves_the_environment_as_it_was(environment, packages):
     before = simulate.installed(environment / "bin" / "python")
     outcome(environment, packages, PIP.format("'install', '-U', 'tqdm'"))
     assert simulate.installed(environment / "bin" / "python") == before
+
+
+def first_cell(version):
+    """The first cell of a notebook that was made with one of the two libraries."""
+    name = f"prompt_attention-{version}-py3-none-any.whl"
+    return library.first_cell(version, f"http://127.0.0.1:{simulate.PORT}/wheels/{name}")
+
+
+def test_the_first_cell_refuses_a_library_that_would_change_a_package(environment, packages):
+    found = outcome(environment, packages, first_cell("9.0"), "import prompt_attention")
+    assert found.startswith("FAILED CellExecutionError")
+    assert "pip install failed" in found
+    assert "tqdm>=999" in found
+
+
+def test_the_first_cell_installs_a_library_that_changes_none(environment, packages):
+    found = outcome(environment, packages, first_cell("8.0"), "import prompt_attention")
+    assert found.endswith("added prompt_attention")

@@ -24,7 +24,7 @@ def pip(*arguments):
     command = [sys.executable, "-m", "pip", "--disable-pip-version-check", *arguments]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
-        raise RuntimeError(f"pip {arguments[0]} failed:\n{done.stderr}")
+        raise RuntimeError(f"pip {arguments[0]} failed:\n{done.stdout[-2000:]}{done.stderr}")
     return done.stdout
 
 
