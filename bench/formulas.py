@@ -14,15 +14,19 @@ RIDGE = np.float32(0.3)
 
 
 def grid_versions(points=100):
-    """The error of ridge regression (X5) on a grid of signal-to-noise ratios and sample sizes."""
+    """The error of ridge regression (X5) on a grid of signal-to-noise ratios and sample sizes.
+
+    By name, what makes a function without arguments.
+    """
     snr = np.geomspace(0.1, 10, points, dtype=np.float32)[:, None]
     samples = np.geomspace(0.1, 10, points, dtype=np.float32)[None]
-    compiled = jax.jit(performance.ridge_error)
-    arrays = jnp.asarray(snr), jnp.asarray(samples), jnp.asarray(RIDGE)
-    return {
-        "library": lambda: compiled(*arrays).block_until_ready(),
-        "NumPy": functools.partial(_blocked, snr, samples),
-    }
+
+    def library():
+        compiled = jax.jit(performance.ridge_error)
+        arrays = [jnp.asarray(array) for array in (snr, samples, RIDGE)]
+        return lambda: compiled(*arrays).block_until_ready()
+
+    return {"library": library, "NumPy": lambda: functools.partial(_blocked, snr, samples)}
 
 
 def _blocked(snr, samples, rows=10):
@@ -38,21 +42,26 @@ def _blocked(snr, samples, rows=10):
 
 
 def ridge_versions(n=2000, d=1000, count=20):
-    """Heads for many penalties; and one product X'X, which no version can do without."""
+    """Heads for many penalties; and one product X'X, which no version can do without.
+
+    By name, what makes a function without arguments.
+    """
     rng = np.random.default_rng(0)
     X = rng.standard_normal((n, d), np.float32)
     y = np.where(X[:, 0] + rng.standard_normal(n) > 0, 1, -1).astype(np.float32)
     penalties = np.geomspace(0.01, 100, count, dtype=np.float32)
-    arrays = [jnp.asarray(array) for array in (X, y, penalties)]
 
-    fit = jax.jit(performance.fit_head, static_argnames="method")
+    def library():
+        fit = jax.jit(performance.fit_head, static_argnames="method")
+        features, labels, ridge = (jnp.asarray(array) for array in (X, y, penalties))
+        return lambda: fit(features, labels, method="ridge", ridge=ridge).block_until_ready()
 
     def separate():
         fits = [Ridge(alpha=n * p, fit_intercept=False).fit(X, y) for p in penalties]
         return np.stack([fit.coef_ for fit in fits])
 
     return {
-        "library": lambda: fit(*arrays[:2], "ridge", arrays[2]).block_until_ready(),
-        "scikit-learn, each": separate,
-        "one product X'X by BLAS": lambda: X.T @ X,
+        "library": library,
+        "scikit-learn, each": lambda: separate,
+        "one product X'X by BLAS": lambda: lambda: X.T @ X,
     }

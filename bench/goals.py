@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 STEPS = "three steps and the test error, d = 100"
 MILLION = "three steps and the test error, d = 1,000,000"
 ERROR = "the test error of a fixed model"
+LONG = "the same with a prompt twice as long"
 STEP = "a training step, float32"
 STEP64 = "a training step, float64"
 RIDGE = "ridge for 20 penalties, n = 2000, d = 1000"
@@ -87,6 +88,7 @@ def table(outcomes: list[dict[str, Any]]) -> str:
     lines = []
     for goal in outcomes:
         value = "not measured" if goal["value"] is None else f"{goal['value']:,.2f} {goal['unit']}"
+        missed = "" if goal["met"] or goal["value"] is None else "MISSED"
         what = f"{goal['work']}: {goal['what']}"
-        lines.append(f"{what:95} {value:>14}  {goal['goal']:16} {'' if goal['met'] else 'MISSED'}")
+        lines.append(f"{what:95} {value:>14}  {goal['goal']:16} {missed}")
     return "\n".join(lines)

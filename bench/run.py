@@ -22,13 +22,15 @@ from importlib import metadata
 
 CORES = sorted(os.sched_getaffinity(0))
 if __name__ == "__main__":  # before any library starts its threads
-    os.sched_setaffinity(0, CORES[:1])
+    if sys.argv[1:2] == ["measure"]:  # with all that it starts
+        os.sched_setaffinity(0, CORES[:1])
     os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "JAX_PLATFORMS": "cpu"}
 
 import descent  # noqa: E402
 import formulas  # noqa: E402
 import goals  # noqa: E402
 import jax  # noqa: E402
+import jax.numpy as jnp  # noqa: E402
 import numpy as np  # noqa: E402
 import steps  # noqa: E402
 from timing import interleaved, memory, peak, ratio  # noqa: E402
@@ -40,7 +42,7 @@ RESULT = HERE.parent / "book" / "benchmarks.json"
 
 
 def _steps():
-    return steps.versions(100) | {"library, d = 500": steps.library(500)}
+    return steps.versions(100) | {"library, d = 500": steps.versions(500)["library"]}
 
 
 # What is timed by its versions alone; the other parts are functions below.
@@ -56,7 +58,7 @@ VERSIONS = {
 def compared(work):
     """Median times of all versions of a work, how much slower than the library, and memory."""
     with _precision(work):
-        times = interleaved(VERSIONS[work]())
+        times = interleaved({name: make() for name, make in VERSIONS[work]().items()})
     return {
         name: {
             "milliseconds": 1e3 * statistics.median(seconds),
@@ -83,9 +85,9 @@ def million():
     return {"library": {"seconds": time.perf_counter() - start, "megabytes": peak()}}
 
 
-def fixed_model(calls=40):
+def fixed_model(prompt_norm, calls=40):
     """The time of an estimate of an error and its standard error, which its spread must confirm."""
-    versions = steps.error_versions()
+    versions = steps.error_versions(prompt_norm)
     keys = jax.random.split(jax.random.key(9), calls)
     found = {}
     for name, seconds in interleaved(
@@ -115,7 +117,7 @@ def sweep(rounds=3):
     found = {"1 device": [], "2 devices": []}
     for _ in range(rounds):
         for devices, name in enumerate(found, start=1):
-            found[name].append(json.loads(_script("sweep.py", devices)))
+            found[name].append(json.loads(_script("sweep.py", *CORES[:devices])))
     times = {name: [one["seconds"] for one in each] for name, each in found.items()}
     return {
         name: {
@@ -131,7 +133,8 @@ def sweep(rounds=3):
 PARTS = {
     "steps": (goals.STEPS, lambda: compared(goals.STEPS)),
     "million": (goals.MILLION, million),
-    "error": (goals.ERROR, fixed_model),
+    "error": (goals.ERROR, lambda: fixed_model(1.0)),
+    "error-long": (goals.LONG, lambda: fixed_model(2.0)),
     "descent": (goals.STEP, lambda: compared(goals.STEP)),
     "descent64": (goals.STEP64, lambda: compared(goals.STEP64)),
     "ridge": (goals.RIDGE, lambda: compared(goals.RIDGE)),
@@ -186,22 +189,18 @@ def _commit():
 
 
 def _script(script, *arguments):
-    """What a script of this folder prints, run on all cores that this one was given."""
-    return subprocess.run(
-        [sys.executable, str(HERE / script), *map(str, arguments)],
-        check=True,
-        stdout=subprocess.PIPE,
-        text=True,
-        preexec_fn=lambda: os.sched_setaffinity(0, CORES),
-    ).stdout
+    """What a script of this folder prints."""
+    command = [sys.executable, str(HERE / script), *map(str, arguments)]
+    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
 def main(arguments):
     """Run all parts, or those that are named, each in a process of its own; print the table."""
     if arguments[:1] == ["memory"]:
         _, work, name = arguments
+        jnp.zeros(1).block_until_ready()  # JAX starts when it is first used
         with _precision(work):
-            print(memory(lambda: VERSIONS[work]()[name]))
+            print(memory(lambda: VERSIONS[work]()[name]()))
         return
     if arguments[:1] == ["measure"]:
         measure(arguments[1])

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from prompt_attention import data, dynamics, models, risk
+from prompt_attention import data, dynamics, risk
 
 try:
     import torch
@@ -34,11 +34,11 @@ def contextual(dim):
 
 
 def versions(dim=100):
-    """Functions without arguments that return the test error of a fresh run, by name."""
-    found = {"library": library(dim), "plain JAX": _plain(dim), "NumPy": _numpy(dim)}
+    """By name, what makes a function without arguments that gives the test error of a fresh run."""
+    makers = {"library": library, "plain JAX": _plain, "NumPy": _numpy}
     if torch is not None:
-        found["PyTorch loop"] = _torch(dim)
-    return found
+        makers["PyTorch loop"] = _torch
+    return {name: functools.partial(make, dim) for name, make in makers.items()}
 
 
 def on_the_same_tokens(dim=20, n=64):
@@ -58,16 +58,22 @@ def on_the_same_tokens(dim=20, n=64):
 
 def library(dim):
     """Three steps and the test error by the library, as a function without arguments."""
-    model, seeds = contextual(dim), itertools.count()
+    data_model = contextual(dim)
 
-    def run():
-        key = jax.random.key(next(seeds))
-        found = dynamics.simulate(
-            key, model, N, 1, prompt_norm=NORM, method="conditioned", num_test=TEST
+    @jax.jit
+    def error(key):
+        step_key, test_key = jax.random.split(key)
+        found = dynamics.three_steps(
+            step_key, data_model, N, prompt_norm=NORM, method="conditioned"
         )
-        return float(found.error[0])
+        return risk.projected_error(found.model(), data_model, test_key, TEST).value
 
-    return run
+    return _fresh_runs(error)
+
+
+def _fresh_runs(error):
+    seeds = itertools.count()
+    return lambda: float(error(jax.random.key(next(seeds))))
 
 
 # ---- NumPy ----------------------------------------------------------------------------------
@@ -182,26 +188,24 @@ def _plain(dim):
         X, y = draw_jax(test_key, dim, TEST)
         return jnp.mean(y * jnp.sum(jax.nn.softmax(X @ q) * (X @ w), axis=1) <= 0)
 
-    seeds = itertools.count()
-    return lambda: float(error(jax.random.key(next(seeds))))
+    return _fresh_runs(error)
 
 
 # ---- the test error of a fixed model --------------------------------------------------------
 
 
-def error_versions(dim=100, full_examples=2000):
+def error_versions(prompt_norm, dim=100, num_examples=2000):
     """Estimates of one test error, as functions of a key that return value and standard error."""
     data_model = contextual(dim)
     found = dynamics.three_steps(
-        jax.random.key(3), data_model, N, prompt_norm=NORM, method="conditioned"
+        jax.random.key(3), data_model, N, prompt_norm=prompt_norm, method="conditioned"
     )
-    model = models.PromptAttention(dim, head=found.head, prompt=found.prompt)
-    draws = {"num_examples": full_examples}
+    model = found.model()
 
     def full(key):
-        return risk.error_rate(model, data_model.sample(key, full_examples))
+        return risk.error_rate(model, data_model.sample(key, num_examples))
 
-    counted = functools.partial(risk.counted_error, model, data_model, **draws)
-    projected = functools.partial(risk.projected_error, model, data_model, **draws)
-    estimates = {"full tokens": full, "counted": counted, "library": projected}
+    estimates = {"full tokens": full}
+    for name, estimate in {"counted": risk.counted_error, "library": risk.projected_error}.items():
+        estimates[name] = functools.partial(estimate, model, data_model, num_examples=num_examples)
     return {name: jax.jit(estimate) for name, estimate in estimates.items()}

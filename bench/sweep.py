@@ -1,4 +1,4 @@
-"""The seconds of one cell of a sweep: python sweep.py DEVICES, one core for each device."""
+"""The seconds of one cell of a sweep: python sweep.py CORE ..., one device for each core."""
 
 import json
 import os
@@ -6,9 +6,9 @@ import sys
 import time
 
 if __name__ == "__main__":  # before JAX starts
-    DEVICES = int(sys.argv[1])
-    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:DEVICES])
-    os.environ["XLA_FLAGS"] = f"--xla_force_host_platform_device_count={DEVICES}"
+    cores = [int(core) for core in sys.argv[1:]]
+    os.sched_setaffinity(0, cores)
+    os.environ["XLA_FLAGS"] = f"--xla_force_host_platform_device_count={len(cores)}"
 
 import jax
 

@@ -31,9 +31,10 @@ def ratio(times, slow, fast):
 
 
 def memory(make):
-    """Megabytes of the inputs of the version that `make` returns, and of a call at its peak.
+    """Megabytes of a call of the version that `make` returns, at its peak, its inputs among them.
 
-    The first call, which compiles, is not counted. In a process that has done nothing else.
+    The first call, which compiles, is not counted. To be asked in a process that has done no more
+    than start its libraries.
     """
     before = _status("VmRSS")
     version = make()

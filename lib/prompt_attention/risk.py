@@ -1,6 +1,7 @@
 """Losses and errors of a model, with standard errors."""
 
 import dataclasses
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -26,55 +27,47 @@ def logistic_loss(model: nnx.Module, batch: Batch) -> Float[Array, ""]:
     return jnp.mean(jax.nn.softplus(-batch.labels * outputs(model, batch.tokens)))
 
 
-@jax.custom_vjp
-def streamed_squared_loss(model: models.PromptAttention, batch: Batch) -> Float[Array, ""]:
-    """`squared_loss` of prompt-attention, with a gradient that streams the tokens once.
-
-    `jax.grad` of `squared_loss` reads all tokens forwards and once more backwards. Here both
-    happen block by block, while a block is in the processor's cache: with r_i = y_i - f(X_i) and
-    a_i = phi(X_i q), the gradients are -(1/n) sum_i r_i X_i' a_i for the head and
-    -(1/n) sum_i r_i X_i' (a_i * (X_i w - f(X_i))) for the prompt. It has no gradient with respect
-    to the batch.
-    """
-    return squared_loss(model, batch)
-
-
 BLOCK_BYTES = 2**19
 """Half of the second cache of a common processor core."""
 
 
-def _loss_and_gradient(model, batch):
-    w, q = model.head[...], model.prompt[...]
-    n, T, d = batch.tokens.shape
-    size = min(n, max(1, BLOCK_BYTES * n // batch.tokens.nbytes))
-    both = jnp.stack([q, w], axis=1)
+def streamed(loss: Callable[..., Float[Array, ""]]) -> Callable[..., Float[Array, ""]]:
+    """A loss with the same value, and a gradient that reads the tokens from memory once.
 
-    def block(start, size):
-        X = jax.lax.dynamic_slice_in_dim(batch.tokens, start, size).reshape(-1, d)
-        y = jax.lax.dynamic_slice_in_dim(batch.labels, start, size)
-        scores, values = jnp.moveaxis((X @ both).reshape(size, T, 2), 2, 0)
-        a = jax.nn.softmax(scores)
-        f = jnp.sum(a * values, axis=1)
-        along_head = (f - y)[:, None] * a
-        along_prompt = along_head * (values - f[:, None])
-        return jnp.sum((y - f) ** 2) / 2, along_head.ravel() @ X, along_prompt.ravel() @ X
+    `jax.grad` of a loss reads all tokens forwards and once more backwards. Here both happen for one
+    block of examples after the other, while it is in the processor's cache, and the gradients of
+    the blocks are added up. There is no gradient with respect to the batch, and none of a gradient.
 
-    def add(k, totals):
-        return jax.tree.map(jnp.add, totals, block(k * size, size))
+    Args:
+        loss: a mean over the examples of a batch, as a function of (model, batch).
+    """
 
-    zero = jnp.zeros((), w.dtype), jnp.zeros_like(w), jnp.zeros_like(q)
-    totals = jax.lax.fori_loop(0, n // size, add, zero)
-    if rest := n % size:
-        totals = jax.tree.map(jnp.add, totals, block(n - rest, rest))
-    loss, dw, dq = jax.tree.map(lambda total: total / n, totals)
-    return loss, models.PromptAttention(d, head=dw, prompt=dq)
+    @jax.custom_vjp
+    def value(model, batch):
+        return loss(model, batch)
+
+    def value_and_gradient(model, batch):
+        return _over_blocks(jax.value_and_grad(loss), model, batch)
+
+    def scaled(gradient, cotangent):
+        return jax.tree.map(lambda x: cotangent * x, gradient), None
+
+    value.defvjp(value_and_gradient, scaled)
+    return value
 
 
-def _scaled(gradient, cotangent):
-    return jax.tree.map(lambda x: cotangent * x, gradient), None
+def _over_blocks(value_and_gradient, model, batch):
+    n = len(batch.labels)
+    limit = min(n, max(1, BLOCK_BYTES * n // batch.tokens.nbytes))
+    size = max(k for k in range(1, limit + 1) if n % k == 0)  # a rest would cost a copy of all
 
+    def add(total, block):
+        return jax.tree.map(jnp.add, total, value_and_gradient(model, block)), None
 
-streamed_squared_loss.defvjp(_loss_and_gradient, _scaled)
+    blocks = jax.tree.map(lambda x: x.reshape(-1, size, *x.shape[1:]), batch)
+    zero = jax.tree.map(jnp.zeros_like, (batch.labels[0], model))
+    total, _ = jax.lax.scan(add, zero, blocks)
+    return jax.tree.map(lambda x: x * (size / n), total)
 
 
 def error_rate(model: nnx.Module, batch: Batch) -> Estimate:

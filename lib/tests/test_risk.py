@@ -28,24 +28,25 @@ def test_losses_of_known_outputs():
     np.testing.assert_allclose(error.standard_error, np.std([0, 1, 1], ddof=1) / 3**0.5, rtol=1e-6)
 
 
+@pytest.mark.parametrize("loss", [risk.squared_loss, risk.logistic_loss])
 @pytest.mark.parametrize("num_examples", [1, 23])
 @pytest.mark.parametrize("block_examples", [1, 5, 100])
 def test_streamed_loss_has_the_gradient_of_the_loss(
-    monkeypatch, float64, mixture, num_examples, block_examples
+    monkeypatch, float64, mixture, num_examples, block_examples, loss
 ):
     """In double precision, for blocks of one example, blocks with a rest, and one block for all."""
     monkeypatch.setattr(risk, "BLOCK_BYTES", block_examples * 10 * 4 * 8)
     batch = mixture.sample(jax.random.key(0), num_examples)
     batch = batch._replace(tokens=batch.tokens.astype(float), labels=batch.labels.astype(float))
     w, q = jax.random.normal(jax.random.key(1), (2, 4))
-    model = models.PromptAttention(4, head=w, prompt=q)
-    expected_loss, expected = jax.value_and_grad(risk.squared_loss)(model, batch)
-    loss, gradient = jax.jit(jax.value_and_grad(risk.streamed_squared_loss))(model, batch)
-    np.testing.assert_allclose(loss, expected_loss, rtol=1e-12)
-    np.testing.assert_allclose(risk.streamed_squared_loss(model, batch), expected_loss, rtol=1e-12)
+    model, streamed = models.PromptAttention(4, head=w, prompt=q), risk.streamed(loss)
+    expected_loss, expected = jax.value_and_grad(loss)(model, batch)
+    value, gradient = jax.jit(jax.value_and_grad(streamed))(model, batch)
+    np.testing.assert_allclose(value, expected_loss, rtol=1e-12)
+    np.testing.assert_allclose(streamed(model, batch), expected_loss, rtol=1e-12)
     np.testing.assert_allclose(gradient.head[...], expected.head[...], rtol=1e-10, atol=1e-13)
     np.testing.assert_allclose(gradient.prompt[...], expected.prompt[...], rtol=1e-10, atol=1e-13)
-    tripled = jax.grad(lambda model: 3 * risk.streamed_squared_loss(model, batch))(model)
+    tripled = jax.grad(lambda model: 3 * streamed(model, batch))(model)
     np.testing.assert_allclose(tripled.head[...], 3 * gradient.head[...], rtol=1e-12)
 
 
