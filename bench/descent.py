@@ -38,7 +38,7 @@ def versions(dtype, n=1000, T=50, d=100):
     makers = {
         "library": _library,
         "plain JAX": _plain,
-        "JAX, blocks cut by index": _blocks_cut_by_index,
+        "JAX, block by block": _block_by_block,
         "NumPy": lambda *arrays: functools.partial(_numpy, *arrays),
     }
     if torch is not None:
@@ -85,11 +85,8 @@ def _plain(X, y, w, q):
     return _on_device(step, w, q, X, y)
 
 
-def _blocks_cut_by_index(X, y, w, q, blocks=40):
-    """The library's plan in another form: half a megabyte of tokens at a time, cut from the whole.
-
-    XLA compiles it into something slower than plain JAX, which is why the library reshapes.
-    """
+def _block_by_block(X, y, w, q, blocks=40):
+    """The library's plan without the library: half a megabyte of tokens at a time."""
     size = len(y) // blocks
 
     @jax.jit

@@ -10,6 +10,7 @@ leaves out what is not there, and the table says so.
 
 import contextlib
 import datetime
+import functools
 import json
 import os
 import pathlib
@@ -45,13 +46,23 @@ def _steps():
     return steps.versions(100) | {"library, d = 500": steps.versions(500)["library"]}
 
 
-# What is timed by its versions alone; the other parts are functions below.
+def _estimates(work):
+    estimates = steps.error_versions(PROMPT_NORMS[work])
+    key = jax.random.key(8)
+    return {
+        name: lambda f=f: lambda: jax.block_until_ready(f(key)) for name, f in estimates.items()
+    }
+
+
+PROMPT_NORMS = {goals.ERROR: 1.0, goals.LONG: 2.0}
+# By name, what makes each version of a work.
 VERSIONS = {
     goals.STEPS: _steps,
     goals.STEP: lambda: descent.versions(np.float32),
     goals.STEP64: lambda: descent.versions(np.float64),
     goals.RIDGE: formulas.ridge_versions,
     goals.GRID: formulas.grid_versions,
+    **{work: functools.partial(_estimates, work) for work in PROMPT_NORMS},
 }
 
 
@@ -85,28 +96,25 @@ def million():
     return {"library": {"seconds": time.perf_counter() - start, "megabytes": peak()}}
 
 
-def fixed_model(prompt_norm, calls=40):
-    """The time of an estimate of an error and its standard error, which its spread must confirm."""
-    versions = steps.error_versions(prompt_norm)
-    keys = jax.random.split(jax.random.key(9), calls)
-    found = {}
-    for name, seconds in interleaved(
-        {name: lambda f=f: jax.block_until_ready(f(keys[0])) for name, f in versions.items()}
-    ).items():
-        drawn = [versions[name](key) for key in keys]
+def error(work, calls=40):
+    """As `compared`, with the standard error of the estimate, which its spread must confirm."""
+    found, keys = compared(work), jax.random.split(jax.random.key(9), calls)
+    for name, estimate in steps.error_versions(PROMPT_NORMS[work]).items():
+        drawn = [estimate(key) for key in keys]
         values = np.array([float(one.value) for one in drawn])
         errors = np.array([float(one.standard_error) for one in drawn])
         standard_error = float(np.sqrt(np.mean(errors**2)))
-        assert 0.6 < values.std(ddof=1) / standard_error < 1.5, f"{name}: {values.std(ddof=1)}"
-        found[name] = {
-            "milliseconds": 1e3 * statistics.median(seconds),
+        if not 0.6 < values.std(ddof=1) / standard_error < 1.5:
+            raise ValueError(f"{name}: a spread of {values.std(ddof=1)}, not {standard_error}")
+        found[name] |= {
             "mean": float(values.mean()),
             "standard error": standard_error,
+            "examples": steps.EXAMPLES,
         }
-    reference = found["full tokens"]
-    for name, own in found.items():
-        spread = np.hypot(own["standard error"], reference["standard error"]) / calls**0.5
-        assert abs(own["mean"] - reference["mean"]) < 4 * spread, f"{name} has another mean"
+    own, full = found["library"], found["full tokens"]
+    spread = np.hypot(own["standard error"], full["standard error"]) / calls**0.5
+    if not abs(own["mean"] - full["mean"]) < 4 * spread:
+        raise ValueError(f"means of {own['mean']} and {full['mean']} differ by more than chance")
     return found
 
 
@@ -123,6 +131,7 @@ def sweep(rounds=3):
         name: {
             "seconds": statistics.median(seconds),
             "library is faster": ratio(times, name, "2 devices"),
+            "megabytes": found[name][0]["megabytes"],
             "seeds": found[name][0]["seeds"],
             "rounds": rounds,
         }
@@ -133,8 +142,8 @@ def sweep(rounds=3):
 PARTS = {
     "steps": (goals.STEPS, lambda: compared(goals.STEPS)),
     "million": (goals.MILLION, million),
-    "error": (goals.ERROR, lambda: fixed_model(1.0)),
-    "error-long": (goals.LONG, lambda: fixed_model(2.0)),
+    "error": (goals.ERROR, lambda: error(goals.ERROR)),
+    "error-long": (goals.LONG, lambda: error(goals.LONG)),
     "descent": (goals.STEP, lambda: compared(goals.STEP)),
     "descent64": (goals.STEP64, lambda: compared(goals.STEP64)),
     "ridge": (goals.RIDGE, lambda: compared(goals.RIDGE)),

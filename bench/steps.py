@@ -19,6 +19,7 @@ except ImportError:
     torch = None
 
 N, T, RELEVANT, TEST = 1000, 50, 5, 1000
+EXAMPLES = 2000  # of an estimate of the test error of a fixed model
 NORM = 2.0  # of context, regressor and prompt
 
 
@@ -194,7 +195,7 @@ def _plain(dim):
 # ---- the test error of a fixed model --------------------------------------------------------
 
 
-def error_versions(prompt_norm, dim=100, num_examples=2000):
+def error_versions(prompt_norm, dim=100):
     """Estimates of one test error, as functions of a key that return value and standard error."""
     data_model = contextual(dim)
     found = dynamics.three_steps(
@@ -203,9 +204,9 @@ def error_versions(prompt_norm, dim=100, num_examples=2000):
     model = found.model()
 
     def full(key):
-        return risk.error_rate(model, data_model.sample(key, num_examples))
+        return risk.error_rate(model, data_model.sample(key, EXAMPLES))
 
     estimates = {"full tokens": full}
     for name, estimate in {"counted": risk.counted_error, "library": risk.projected_error}.items():
-        estimates[name] = functools.partial(estimate, model, data_model, num_examples=num_examples)
+        estimates[name] = functools.partial(estimate, model, data_model, num_examples=EXAMPLES)
     return {name: jax.jit(estimate) for name, estimate in estimates.items()}

@@ -30,7 +30,7 @@ def assert_close(found, expected, tolerance):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("name", ["library", "plain JAX", "JAX, blocks cut by index", TORCH, FUSED])
+@pytest.mark.parametrize("name", ["library", "plain JAX", "JAX, block by block", TORCH, FUSED])
 def test_a_training_step(name, dtype):
     with jax.enable_x64(True) if dtype == np.float64 else contextlib.nullcontext():
         versions = descent.versions(dtype, n=80, T=6, d=11)
