@@ -15,6 +15,7 @@ SUBMODULES = (
     "previews",
     "page",
     "search",
+    "icons",
     "repository",
     "citation",
     "notebooks",
