@@ -1,4 +1,4 @@
-from bookext.page import mend, mend_head
+from bookext.page import mend, mend_head, without_search
 
 
 def test_a_folded_proof_has_a_title_and_no_id():
@@ -40,3 +40,11 @@ def test_a_summary_holds_no_paragraph():
 def test_the_icon_script_goes_and_other_scripts_stay():
     head = '<script defer src="_static/scripts/fontawesome.js?d=1"></script><script src="a.js">'
     assert mend_head(head) == '<script src="a.js">'
+
+
+def test_the_search_scripts_go_and_other_scripts_stay():
+    head = '<script src="../_static/searchtools.js"></script><script src="a.js"></script>'
+    head += '<script src="../searchindex.js"></script><link rel="search" href="../search.html">'
+    assert without_search(head) == (
+        '<script src="a.js"></script><link rel="search" href="../search.html">'
+    )

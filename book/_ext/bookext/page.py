@@ -13,6 +13,10 @@ BOOK = Path(__file__).parents[2]
 # Icons come from web fonts; the same icons as 1.5 MB of script are not needed.
 _ICON_SCRIPT = re.compile(r"\s*<(?:script|link)\b[^>]*fontawesome\.js[^>]*>(?:</script>)?")
 
+# The theme brings the whole index to every page, for a search as one types that is not used here.
+_SEARCH_SCRIPT = re.compile(
+    r'\s*<script src="[^"]*(?:searchtools|language_data|searchindex)\.js[^>]*></script>'
+)
 
 _SYSTEM_THEME = '(matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light")'
 
@@ -69,6 +73,11 @@ def mend_head(html: str) -> str:
     return _ICON_SCRIPT.sub("", html)
 
 
+def without_search(html: str) -> str:
+    """Return a part of the page's head without the scripts that only the search page needs."""
+    return _SEARCH_SCRIPT.sub("", html)
+
+
 def use_own_folders(app, config) -> None:
     """Take templates and static files from the book, whatever the configuration names."""
     for folder, paths in (
@@ -93,10 +102,10 @@ def unfold_contents(app, config) -> None:
 
 
 def add_filter(app) -> None:
-    """Give the layout template the filter that it calls."""
+    """Give the layout template the filters that it calls."""
     environment = getattr(getattr(app.builder, "templates", None), "environment", None)
     if environment is not None:
-        environment.filters["mend_head"] = mend_head
+        environment.filters |= {"mend_head": mend_head, "without_search": without_search}
 
 
 def mend_page(app, pagename, templatename, context, doctree) -> None:
