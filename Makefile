@@ -17,7 +17,7 @@ unexport PYTHONPATH PYTHONHOME MPLBACKEND
 export PYTHONNOUSERSITE = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help book links links-outside test-site colab colab-image citation release pdf release-check bench-book \
+.PHONY: help book links links-outside test-site colab colab-image citation release pdf release-check bench-book bench-site \
   serve test test-floors test-newest bench attack pretrain experiments lint format lock clean distclean venv python-is-new FORCE
 
 help: ## show this list
@@ -87,6 +87,10 @@ links: book ## resolve every link and button of the built site, and compare its 
 
 test-site: book ## open every page in a browser: accessibility, search, keyboard, figures; needs Chromium
 	@site/with-browser node --test --test-concurrency=1 --test-reporter=spec site/*.test.mjs
+
+bench-site: book ## size and time to ready of every page beside the stock theme's; needs Chromium
+	$(BIN)/python site/stock.py
+	@SITE_BROWSER=required site/with-browser node site/bench.mjs _build/stock/_build/html
 
 links-outside: book ## ask every address outside the site whether it is there; needs the network
 	$(BIN)/jupyter-book build book --config _config.yml --toc "$(CURDIR)/_toc.yml" \
