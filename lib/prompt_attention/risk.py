@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -83,17 +84,38 @@ def error_rate(model: nnx.Module, batch: Batch) -> Estimate:
     return Estimate.of((~(margins > 0)).astype(margins.dtype))
 
 
+class ScoredExamples(NamedTuple):
+    """Fresh examples of which the scores are drawn and nothing else."""
+
+    mass: Float[Array, " n"]  # weight on the relevant tokens
+    error: Float[Array, " n"]  # chance of y f(X) <= 0 given the scores
+
+
 def projected_error(
     model: nnx.Module, contextual: ContextualModel, key: PRNGKeyArray, num_examples: int
 ) -> Estimate:
     """The error rate on fresh examples, each example's chance of an error in closed form.
 
+    The mean over `scored_examples`: one normal draw for each token in place of d, no errors to
+    count, and chances far below 1 / num_examples are resolved. `counted_error` is the reference.
+    (Result S1)
+
+    Raises:
+        ValueError: as `counted_error` does.
+    """
+    return Estimate.of(scored_examples(model, contextual, key, num_examples).error)
+
+
+def scored_examples(
+    model: nnx.Module, contextual: ContextualModel, key: PRNGKeyArray, num_examples: int
+) -> ScoredExamples:
+    """Draw the scores of fresh examples: attention mass, and the chance of an error given them.
+
     For prompt-attention, linear prompt-attention and mean pooling the weights a depend on the
     scores <prompt, x_t> only, and given the scores the values <head, x_t> are Gaussian. So is
     f(X), with mean m and standard deviation s = sigma tau sqrt(sum of a_t^2 over irrelevant t),
     where tau is what the scores leave of the head's noise; the chance of an error is
-    Phibar(y m / s). One normal draw for each token in place of d, no errors to count, and chances
-    far below 1 / num_examples are resolved. `counted_error` is the reference. (Result S1)
+    Phibar(y m / s). (Result S1)
 
     Raises:
         ValueError: as `counted_error` does.
@@ -111,7 +133,8 @@ def projected_error(
     means = batch.labels * jnp.einsum("nt,nt->n", weights, batch.tokens[..., -1])
     own = contextual.noise_std * jnp.linalg.norm(F[-1, k:])
     deviations = own * jnp.linalg.norm(jnp.where(batch.relevant, 0, weights), axis=1)
-    return Estimate.of(_chance_of_error(means, deviations))
+    mass = jnp.sum(weights * batch.relevant, axis=1)
+    return ScoredExamples(mass, _chance_of_error(means, deviations))
 
 
 def counted_error(

@@ -3,6 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import SupportsIndex
 
 import jax
@@ -176,12 +177,18 @@ class ContextualModel:
                 entry of +1 or -1 for each example.
         """
         num_examples = checks.whole_number("num_examples", num_examples, least=1)
+        if labels is not None:
+            labels = jnp.asarray(labels, self.context.dtype)
+            checks.check_labels(labels, num_examples)
+        return self._sample(key, num_examples, labels)
+
+    @partial(jax.jit, static_argnames="num_examples")
+    def _sample(self, key, num_examples, labels):
         label_key, nuisance_key, relevance_key, noise_key = jax.random.split(key, 4)
         n, T, dtype = num_examples, self.num_tokens, self.context.dtype
         if labels is None:
             labels = jnp.where(jax.random.bernoulli(label_key, self.positive_rate, (n,)), 1, -1)
         labels = jnp.asarray(labels, dtype)
-        checks.check_labels(labels, n)
         nuisance = jax.random.choice(nuisance_key, self.nuisance, (n,), p=self.nuisance_weights)
         relevant = jnp.broadcast_to(jnp.arange(T) < self.num_relevant, (n, T))
         if self.relevance == "random":

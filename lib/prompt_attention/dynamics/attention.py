@@ -4,6 +4,7 @@ The scores are drawn, one normal number for each irrelevant token; nothing else 
 """
 
 import math
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -139,7 +140,11 @@ def _draw_pooling(key, contextual, prompt_norm, alignment, num_draws):
     """
     if not isinstance(num_draws, int) or num_draws < 2:
         raise ValueError(f"num_draws must be a whole number >= 2, got {num_draws!r}")
-    beta, c = _prompt(prompt_norm, alignment)
+    return _pooling(key, contextual, *_prompt(prompt_norm, alignment), num_draws)
+
+
+@partial(jax.jit, static_argnames="num_draws")
+def _pooling(key, contextual, beta, c, num_draws):
     num_relevant = contextual.num_relevant
     T_irr = contextual.num_tokens - num_relevant
 

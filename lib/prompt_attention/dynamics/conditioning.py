@@ -92,7 +92,8 @@ def _reveal(key, x, side, other):
     r = jnp.linalg.norm(rest)
     is_new = r > 32 * jnp.finfo(x.dtype).eps * jnp.linalg.norm(x)  # else the rest is rounding
     v = jnp.where(is_new, rest / r, 0)
-    g = jax.random.normal(key, A.shape[:1], A.dtype)
+    numbers = A.shape[:1], A.dtype
+    g = jax.lax.cond(is_new, lambda: jax.random.normal(key, *numbers), lambda: jnp.zeros(*numbers))
     g = jax.lax.optimization_barrier(g)  # else each use would draw it again
     a = U @ (B.T @ v - U.T @ g) + g
     new = Side(V.at[:, count].set(v), A.at[:, count].set(a), count + 1)
@@ -182,33 +183,44 @@ class PerToken(NamedTuple):
         return exponentials.map(jnp.divide, exponentials.sum())
 
 
-@partial(jax.jit, static_argnames=("num_examples", "balanced", "shared_batch"))
-def three_steps(key, contextual, num_examples, prompt_norm, step_size, *, balanced, shared_batch):
-    """The vectors w1, q1 and w2 of `dynamics.three_steps`, by products alone."""
-    n, T = num_examples, contextual.num_tokens
-    first_key, second_key, third_key = jax.random.split(key, 3)
+@partial(jax.jit, static_argnames=("room", "balanced", "shared_batch"))
+def three_steps(
+    key, contextual, num_examples, prompt_norm, step_size, *, room, balanced, shared_batch
+):
+    """The vectors w1, q1 and w2 of `dynamics.three_steps`, by products alone.
 
-    def fresh(key, capacity):
-        return Tokens.of(key, contextual, n, balanced, capacity)
+    A batch has room for more examples than n, which may be traced; those beyond n weigh nothing.
+    """
+    n, T, d = num_examples, contextual.num_tokens, contextual.dim
+    counted = jnp.arange(room) < n
 
-    tokens = fresh(first_key, (2, 3) if shared_batch else (0, 1))
-    y = tokens.labels
-    same = jnp.broadcast_to(y[:, None], (n, T - contextual.num_relevant))
-    uniform = PerToken(y, same, contextual.num_relevant)
-    w1, tokens = tokens.transposed_times(uniform.map(lambda y: y / (n * T)))
+    def fresh(key):
+        return Tokens.of(key, contextual, room, balanced, (3, 3) if shared_batch else (1, 1))
 
-    tokens = tokens if shared_batch else fresh(second_key, (1, 1))
-    values, tokens = tokens.times(w1)
-    mean = values.mean()
-    residual = tokens.labels - step_size * mean
-    c = values.map(lambda v, mean, r: r * (v - mean) / (n * T), mean, residual)
-    q1, tokens = tokens.transposed_times(c)
-    if prompt_norm is not None:
-        q1 = prompt_norm * q1 / jnp.linalg.norm(q1)
+    def step(state, step_input):
+        w, q, tokens = state
+        step_key, moves_prompt = step_input
+        tokens = tokens if shared_batch else fresh(step_key)
+        # Values <w, x_t> for the prompt, scores <q, x_t> for a head; at q = 0 nothing is drawn.
+        along, tokens = tokens.times(jnp.where(moves_prompt, w, q))
+        y, mean = tokens.labels * counted, along.mean()
+        residual = y - step_size * mean * counted
+        for_head = along.softmax().map(lambda a, y: y * a / n, y)
+        for_prompt = along.map(lambda v, mean, r: r * (v - mean) / (n * T), mean, residual)
+        c = for_head.map(lambda head, prompt: jnp.where(moves_prompt, prompt, head), for_prompt)
+        moved, tokens = tokens.transposed_times(c)
+        turned = moved
+        if prompt_norm is not None:
+            turned = prompt_norm * moved / jnp.linalg.norm(moved)
+        w, q = jnp.where(moves_prompt, w, moved), jnp.where(moves_prompt, turned, q)
+        return (w, q, tokens if shared_batch else None), w
 
-    tokens = tokens if shared_batch else fresh(third_key, (1, 1))
-    scores, tokens = tokens.times(q1)
-    w2, _ = tokens.transposed_times(scores.softmax().map(lambda a, y: y * a / n, tokens.labels))
+    # A scan, so that one compiled step serves all three: head, prompt, head.
+    batch_key, *step_keys = jax.random.split(key, 4)
+    origin = jnp.zeros(d, contextual.context.dtype)
+    start = origin, origin, fresh(batch_key) if shared_batch else None
+    inputs = jnp.stack(step_keys), jnp.array([False, True, False])
+    (w2, q1, _), (w1, _, _) = jax.lax.scan(step, start, inputs)
     return w1, q1, w2
 
 

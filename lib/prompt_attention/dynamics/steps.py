@@ -9,6 +9,7 @@ From w = 0 and q = 0, with a fresh batch of n examples for each step:
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -34,13 +35,15 @@ class ThreeSteps(NamedTuple):
 
 
 class Simulation(NamedTuple):
-    """What independent repetitions of the three steps reached, one entry each."""
+    """What independent repetitions of the three steps reached, one entry each, several n first."""
 
-    head_alignment: Float[Array, " repeats"]  # cos^2(w1, w*)
-    prompt_alignment: Float[Array, " repeats"]  # cos^2(q1, q*)
-    second_head_alignment: Float[Array, " repeats"]  # cos^2(w2, w*)
-    attention_mass: Float[Array, " repeats"]  # mean mass on the relevant tokens of fresh examples
-    error: Float[Array, " repeats"]  # share of fresh examples with y f(X) <= 0
+    head_alignment: Float[Array, "*sizes repeats"]  # cos^2(w1, w*)
+    prompt_alignment: Float[Array, "*sizes repeats"]  # cos^2(q1, q*)
+    second_head_alignment: Float[Array, "*sizes repeats"]  # cos^2(w2, w*)
+    attention_mass: Float[
+        Array, "*sizes repeats"
+    ]  # mean mass on the relevant tokens of fresh examples
+    error: Float[Array, "*sizes repeats"]  # share of fresh examples with y f(X) <= 0
 
 
 def alignment(u: Float[Array, " d"], v: Float[Array, " d"]) -> Float[Array, ""]:
@@ -107,7 +110,7 @@ def three_steps(
     if method == "conditioned":
         return ThreeSteps(
             *conditioning.three_steps(
-                key, contextual, num_examples, prompt_norm, step_size, **static
+                key, contextual, num_examples, prompt_norm, step_size, room=num_examples, **static
             )
         )
     contextual, chunk = _relevant_first(contextual), _chunk(contextual, num_examples)
@@ -119,7 +122,7 @@ def three_steps(
 def simulate(
     key: PRNGKeyArray,
     contextual: ContextualModel,
-    num_examples: int,
+    num_examples: int | Sequence[int],
     num_repeats: int,
     *,
     prompt_norm: Real[ArrayLike, ""] | None = None,
@@ -131,66 +134,73 @@ def simulate(
 ) -> Simulation:
     """Repeat the three steps and measure alignments, attention mass and test error of each run.
 
-    Mass and error come from `num_test` fresh examples, of which only what head and prompt see is
-    drawn (Results D3 and S1), so the noise must be Gaussian; `num_test=0` leaves them out, as nan,
-    and takes any noise.
+    Mass and error come from `num_test` fresh examples, of which only the scores are drawn (Result
+    S1), so the noise must be Gaussian; `num_test=0` leaves them out, as nan, and takes any noise.
+
+    Args:
+        key: each repetition has its own, the same for all sizes.
+        contextual: any data.
+        num_examples: n, or several, which one compiled program serves; the conditioned method then
+            draws as much for the smallest as for the largest.
+        num_repeats: runs of each size.
+        prompt_norm: as for `three_steps`, like the rest up to the method.
+        balanced: see there.
+        step_size: see there.
+        shared_batch: see there.
+        method: "direct" or "conditioned".
+        num_test: test examples for each run.
 
     Raises:
         ValueError: as for `three_steps`.
     """
-    _check(contextual, num_examples, prompt_norm, balanced, method)
-    static = {"balanced": balanced, "shared_batch": shared_batch, "num_test": num_test}
+    several = isinstance(num_examples, Sequence)
+    sizes = list(num_examples) if several else [num_examples]
+    for n in sizes:
+        _check(contextual, n, prompt_norm, balanced, method)
     keys, contextual = jax.random.split(key, num_repeats), _relevant_first(contextual)
-    if method == "conditioned":
-        return _simulate_conditioned(
-            keys, contextual, prompt_norm, step_size, num_examples=num_examples, **static
-        )
-    chunk = _chunk(contextual, num_examples)
-    return _simulate(keys, contextual, num_examples, prompt_norm, step_size, chunk=chunk, **static)
+    conditioned = method == "conditioned"
+    found = _simulate(
+        keys,
+        contextual,
+        jnp.array(sizes),
+        prompt_norm,
+        step_size,
+        room=max(sizes) if conditioned else _chunk(contextual, max(sizes)),
+        conditioned=conditioned,
+        balanced=balanced,
+        shared_batch=shared_batch,
+        num_test=num_test,
+    )
+    return found if several else jax.tree.map(lambda field: field[0], found)
 
 
-@partial(jax.jit, static_argnames=("num_examples", "balanced", "shared_batch", "num_test"))
-def _simulate_conditioned(
-    keys, contextual, prompt_norm, step_size, *, num_examples, balanced, shared_batch, num_test
-):
-    def take(key):
-        static = {"balanced": balanced, "shared_batch": shared_batch}
-        return ThreeSteps(
-            *conditioning.three_steps(
-                key, contextual, num_examples, prompt_norm, step_size, **static
-            )
-        )
-
-    return _measure(keys, take, contextual, num_test)
-
-
-@partial(jax.jit, static_argnames=("chunk", "balanced", "shared_batch", "num_test"))
+@partial(jax.jit, static_argnames=("room", "conditioned", "balanced", "shared_batch", "num_test"))
 def _simulate(
     keys,
     contextual,
-    num_examples,
+    sizes,
     prompt_norm,
     step_size,
     *,
-    chunk,
+    room,
+    conditioned,
     balanced,
     shared_batch,
     num_test,
 ):
-    def take(key):
-        static = {"chunk": chunk, "balanced": balanced, "shared_batch": shared_batch}
-        return _three_steps(key, contextual, num_examples, prompt_norm, step_size, **static)
+    static = {"balanced": balanced, "shared_batch": shared_batch}
 
-    return _measure(keys, take, contextual, num_test)
-
-
-def _measure(keys, take, contextual, num_test):
-    def run(key):
+    def run(n, key):
         step_key, test_key = jax.random.split(key)
-        steps = take(step_key)
+        given = step_key, contextual, n, prompt_norm, step_size
+        if conditioned:
+            steps = ThreeSteps(*conditioning.three_steps(*given, room=room, **static))
+        else:
+            steps = _three_steps(*given, chunk=room, **static)
         mass = error = jnp.full((), jnp.nan)
         if num_test:
-            mass, error = _test(test_key, contextual, steps, num_test)
+            scored = risk.scored_examples(steps.model(), contextual, test_key, num_test)
+            mass, error = scored.mass.mean(), scored.error.mean()
         return Simulation(
             alignment(steps.first_head, contextual.regressor),
             alignment(steps.prompt, contextual.context),
@@ -199,7 +209,7 @@ def _measure(keys, take, contextual, num_test):
             error,
         )
 
-    return jax.lax.map(run, keys)
+    return jax.lax.map(lambda n: jax.lax.map(partial(run, n), keys), sizes)
 
 
 @partial(jax.jit, static_argnames=("chunk", "balanced", "shared_batch"))
@@ -228,14 +238,6 @@ def _three_steps(
     inputs = (keys, jnp.array([False, True, False]))
     (w2, q1), (w1, _, _) = jax.lax.scan(step, (origin, origin), inputs)
     return ThreeSteps(w1, q1, w2)
-
-
-def _test(key, contextual, steps, num_test):
-    mass_key, error_key = jax.random.split(key)
-    test = contextual.project(steps.prompt[None]).sample(mass_key, num_test)
-    weights = jax.nn.softmax(test.tokens[..., 0])
-    mass = jnp.sum(weights * test.relevant, axis=1).mean()
-    return mass, risk.projected_error(steps.model(), contextual, error_key, num_test).value
 
 
 def _average(contributions, key, contextual, num_examples, chunk, balanced):
