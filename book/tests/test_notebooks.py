@@ -11,6 +11,7 @@ import nbformat
 import pytest
 
 from bookext.node import find_node
+from bookext.notebooks.first_cell import first_cell
 from coursework.build import page as write_assignment
 from coursework.source import read as read_assignment
 
@@ -390,6 +391,26 @@ def test_the_wheel_and_the_first_cell_lie_beside_the_notebooks(built, cells):
     assert first.rstrip() == cells[0].source
     assert wheel.name.replace("+", "%2B") in first
     assert f'VERSION = "{wheel.name.split("-")[1]}"' in first
+
+
+def test_the_first_cell_lets_jax_keep_what_it_compiles(tmp_path):
+    """In the reader's home, unless she has set another place."""
+    ask = "import jax\nprint(jax.config.jax_compilation_cache_dir)"
+    ask += "\nprint(jax.config.jax_persistent_cache_min_compile_time_secs)"
+    code = f"{first_cell('0', None)}\n{ask}"
+    settings = {k: v for k, v in os.environ.items() if not k.startswith("JAX_")}
+    settings["HOME"] = str(tmp_path)
+    for chosen, place in (
+        ({}, f"{tmp_path}/.cache/prompt-attention"),
+        (
+            {"JAX_COMPILATION_CACHE_DIR": "/mine"},
+            "/mine",
+        ),
+    ):
+        run = subprocess.run(
+            [sys.executable, "-c", code], env=settings | chosen, capture_output=True, text=True
+        )
+        assert run.stdout.split() == [place, "0.0"], run.stderr
 
 
 def test_addresses_follow_from_the_repository(built):

@@ -1,6 +1,7 @@
 # @title Install the book's library
 # Nothing is done if this version is here, or your own working copy of it. Otherwise pip adds the
 # library and what it lacks, and must leave every package that is here at the version that it has.
+import os
 import subprocess
 import sys
 import tempfile
@@ -9,6 +10,15 @@ from pathlib import Path
 
 VERSION = "$version"
 WHEEL = "$wheel"
+# JAX keeps what it compiled, so that a session that is started again is ready sooner.
+KEPT = {
+    "JAX_COMPILATION_CACHE_DIR": str(Path.home() / ".cache" / "prompt-attention"),
+    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+    "TF_CPP_MIN_LOG_LEVEL": "3",  # XLA complains of programs that it compiled itself
+}
+for setting, value in KEPT.items():
+    os.environ.setdefault(setting, value)
 
 
 def library_is_here():
