@@ -113,16 +113,12 @@ def shaped(dim):
     return dataclasses.replace(general(dim), noise_factor=(scale * jnp.eye(dim))[:, : dim // 2])
 
 
-SETTINGS = {
-    "core, many dimensions": (core, 8, 120, {}),
-    "general, large first step": (general, 40, 20, {"step_size": 0.5}),
-    "balanced shared batch, many dimensions": (
-        core,
-        8,
-        120,
-        {"balanced": True, "shared_batch": True},
-    ),
-    "shared batch, shaped noise": (shaped, 20, 20, {"shared_batch": True}),
+SHARED = {"shared_batch": True}
+SETTINGS = {  # the data, n, d, options, and room in a batch for examples that weigh nothing
+    "core, many dimensions": (core, 8, 120, {}, 3),
+    "general, large first step": (general, 40, 20, {"step_size": 0.5}, 0),
+    "balanced shared batch, many dimensions": (core, 8, 120, {"balanced": True} | SHARED, 0),
+    "shared batch, shaped noise": (shaped, 20, 20, SHARED, 5),
 }
 
 
@@ -138,9 +134,18 @@ def steps_of(contextual, n, method, **options):
 
 @pytest.mark.parametrize("name", SETTINGS)
 def test_conditioned_steps_have_the_law_of_direct_ones(name):
-    make, n, dim, options = SETTINGS[name]
-    direct = drawn(0, steps_of(make(dim), n, "direct", **options))
-    conditioned = drawn(1, steps_of(make(dim), n, "conditioned", **options))
+    make, n, dim, options, spare = SETTINGS[name]
+    contextual = make(dim)
+    given = {"step_size": 0.0, "balanced": False, "shared_batch": False} | options
+
+    def conditioned_steps(key):
+        step_size = given["step_size"]
+        static = {k: given[k] for k in ("balanced", "shared_batch")} | {"room": n + spare}
+        steps = conditioning.three_steps(key, contextual, n, None, step_size, **static)
+        return statistics(contextual, *steps)
+
+    direct = drawn(0, steps_of(contextual, n, "direct", **options))
+    conditioned = drawn(1, conditioned_steps)
     assert smallest_p_value(direct, conditioned) > FAMILY_WISE / (STATISTICS * len(SETTINGS))
 
 
@@ -221,6 +226,19 @@ def test_a_million_dimensions_fit():
     # <w1, w*> has relative spread nu / (zeta W) of 0.09; two of them in a square, four deviations.
     np.testing.assert_allclose(reached, expected, rtol=8 * 0.09)
     assert steps.head.shape == (1_000_000,)
+
+
+@pytest.mark.parametrize("method", ["direct", "conditioned"])
+def test_several_sizes_are_simulated_by_one_program(method):
+    """In the order given; a size alone and among others, where the room is the same."""
+    options = {"balanced": True, "method": method, "num_test": 50}
+    several = dynamics.simulate(jax.random.key(0), core(30), [12, 60, 6], 3, **options)
+    alone = dynamics.simulate(jax.random.key(0), core(30), 60, 3, **options)
+    for field, expected in zip(several, alone, strict=True):
+        assert field.shape == (3, 3)
+        np.testing.assert_allclose(field[1], expected, rtol=1e-4)
+    means = several.head_alignment.mean(axis=1)
+    assert means[2] < means[0] < means[1]
 
 
 # ---- any number of steps --------------------------------------------------------------------
