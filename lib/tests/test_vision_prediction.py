@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy import stats
 
 from prompt_attention import performance
 from prompt_attention.vision import (
@@ -79,22 +80,56 @@ def test_the_gap_shrinks_as_examples_and_dimensions_grow(moments, populations):
     assert gaps[2] < gaps[0] / 4
 
 
-def test_prediction_is_x2_on_its_own_data():
+def core_moments(d):
     """Isotropic noise on irrelevant tokens alone, nothing on relevant ones."""
-    d, tau, n = 50, jnp.array([0.0, 1.0, 3.0]), 100
     base = jnp.eye(d)
     nothing = jnp.zeros((d, d)) + 1e-10 * base  # a score needs some variance
-    made = prediction.Moments(
+    return prediction.Moments(
         prediction.Kind(2.0 * base[0], 1.2 * base[1], nothing),
         prediction.Kind(0.0 * base[0], 0.0 * base[0], base),
     )
-    sizes = {"num_tokens": 20, "num_relevant": 4}
-    said = prediction.predicted_error(jax.random.key(5), made, tau, n, **sizes)
-    core = prediction.as_core_model(made, 20, 4)
-    x2 = performance.known_prompt_error(jax.random.key(6), core, tau, n)
-    bound = 4 * np.hypot(said.standard_error, x2.standard_error)
-    bound += x2.value / n  # X2 leaves out a term of relative order 1 / n
-    assert (abs(said.value - x2.value) < bound).all(), (said, x2)
+
+
+CORE_SIZES = {"num_tokens": 20, "num_relevant": 4}
+
+
+def core_by_hand(tau, n, d, draws=10_000):
+    """V1 on the core dataset from draws of (m, v) in NumPy: its mean and standard error.
+
+    With W = 1.2 and h = E[m] W the head's covariance N is E[v] across q* and Var(m) W^2 more along
+    w*; the output has variance v h^2 + v (E[v] (d - 1) + Var(m) W^2) / n, and (m W)^2 times the
+    entry of N along w* over n.
+    """
+    noise = np.exp(tau * np.random.default_rng(6).standard_normal((draws, 16)))
+    total = 4 * np.exp(2 * tau) + noise.sum(axis=1)
+    m, v = 4 * np.exp(2 * tau) / total, (noise**2).sum(axis=1) / total**2
+    W, more = 1.2, 1.2**2 * m.var()
+    variance = v * (m.mean() * W) ** 2 + v * (v.mean() * (d - 1) + more) / n
+    variance += (m * W) ** 2 * (v.mean() + more) / n
+    tails = stats.norm.sf(m * m.mean() * W**2 / np.sqrt(variance))
+    return tails.mean(), tails.std() / np.sqrt(draws)
+
+
+@pytest.mark.parametrize("n", [10, 100])
+@pytest.mark.parametrize("tau", [0.0, 1.0, 3.0])
+def test_prediction_on_core_data_is_its_formula_by_hand(tau, n):
+    said = prediction.predicted_error(jax.random.key(5), core_moments(50), tau, n, **CORE_SIZES)
+    value, error = core_by_hand(tau, n, 50)
+    bound = 4 * np.hypot(said.standard_error, error) + 1e-4 * value
+    assert abs(said.value - value) < bound
+
+
+def test_prediction_is_x2_as_examples_and_dimensions_grow():
+    """What X2 leaves out is of order 1 / n at a fixed d / n; without a prompt nothing is drawn."""
+    gaps = []
+    for n in (10, 40, 160):
+        made = core_moments(n // 2 + 1)
+        core = prediction.as_core_model(made, 20, 4)
+        x2 = performance.known_prompt_error(jax.random.key(6), core, 0.0, n)
+        said = prediction.predicted_error(jax.random.key(5), made, 0.0, n, **CORE_SIZES)
+        gaps.append(float(said.value - x2.value))
+    assert 3.5 < gaps[0] / gaps[1] < 4.5, gaps
+    assert 3.5 < gaps[1] / gaps[2] < 4.5, gaps
 
 
 def test_moments_are_those_that_tokens_were_drawn_with(moments, populations):
