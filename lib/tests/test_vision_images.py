@@ -78,6 +78,22 @@ def test_blocks_are_averages_of_the_photograph(splits):
     assert distances.min() < 1e-6
 
 
+def test_tiles_are_all_of_the_backgrounds_without_moving_a_pixel(splits):
+    split = splits["train"]
+    found, blocks = np.asarray(split.tiles), np.asarray(split.backgrounds)
+    assert found.shape == (64 * len(blocks), 64)
+    np.testing.assert_array_equal(found[64 * 2 + 8 * 3 + 5], blocks[2, 24:32, 40:48].ravel())
+
+
+def test_images_of_a_class(splits):
+    split = splits["train"]
+    found = [np.asarray(split.of_class(label)) for label in range(10)]
+    np.testing.assert_array_equal(np.concatenate(found), split.images.reshape(-1, 64))
+    assert [len(part) for part in found] == np.bincount(split.labels).tolist()
+    with pytest.raises(ValueError, match=re.escape("label must lie in 0..9, got 10")):
+        split.of_class(10)
+
+
 @pytest.fixture
 def parquet_file(tmp_path):
     """Pictures in the columns of the data set, with different names and sizes on demand."""

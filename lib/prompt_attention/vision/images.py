@@ -40,6 +40,25 @@ class Split(NamedTuple):
         return len(self.offsets) - 1
 
     @property
+    def tiles(self) -> Float[Array, "_ p"]:
+        """All tiles of the backgrounds, flattened."""
+        b, block, _, channels = self.backgrounds.shape
+        count = block // self.side
+        cut = self.backgrounds.reshape(b, count, self.side, count, self.side, channels)
+        return cut.swapaxes(2, 3).reshape(b * count**2, -1)
+
+    def of_class(self, label: int) -> Float[Array, "_ p"]:
+        """The images of a class, flattened.
+
+        Raises:
+            ValueError: there is no such class.
+        """
+        if not 0 <= label < self.num_classes:
+            raise ValueError(f"label must lie in 0..{self.num_classes - 1}, got {label}")
+        images = self.images[self.offsets[label] : self.offsets[label + 1]]
+        return images.reshape(len(images), -1)
+
+    @property
     def labels(self) -> Int[Array, " k"]:
         """The class of each image."""
         return jnp.searchsorted(self.offsets[1:], jnp.arange(len(self.images)), side="right")
@@ -83,14 +102,15 @@ def halves(split: Split) -> tuple[Split, Split]:
     sees nothing of the tests; each class of images is cut in the middle, and backgrounds take
     turns.
     """
-    first, end = split.offsets[:-1], split.offsets[1:]
+    offsets = np.asarray(split.offsets)
+    first, end = offsets[:-1], offsets[1:]
     middle = (first + end) // 2
     parts = []
     for half, (low, high) in enumerate(((first, middle), (middle, end))):
-        ranges = [jnp.arange(a, b) for a, b in zip(low, high, strict=True)]
-        offsets = jnp.concatenate([jnp.zeros_like(low[:1]), jnp.cumsum(high - low)])
-        images = split.images[jnp.concatenate(ranges)]
-        parts.append(Split(images, offsets, split.backgrounds[half::2]))
+        members = np.concatenate([np.arange(a, b) for a, b in zip(low, high, strict=True)])
+        counts = np.concatenate([[0], np.cumsum(high - low)])
+        images, backgrounds = split.images[members], split.backgrounds[half::2]
+        parts.append(Split(images, jnp.asarray(counts), backgrounds))
     return tuple(parts)
 
 
