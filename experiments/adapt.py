@@ -4,6 +4,7 @@ The runs are kept in _build/experiments, so that an interrupted command goes on 
 """
 
 import argparse
+import os
 from importlib import metadata
 from pathlib import Path
 
@@ -19,11 +20,11 @@ RUNS = ROOT / "_build" / "experiments"
 RECORDS = ROOT / "lib" / "prompt_attention" / "vision" / "records"
 
 EVERY = ["untouched", *METHODS]
-RATES = [0.001, 0.003, 0.01, 0.03, 0.1]
+RATES = [0.001, 0.003, 0.01, 0.03, 0.1, 0.3]
 GRIDS = {
     "rates": {
         "judge": ["validation"],
-        "family": list(experiments.FAMILIES),
+        "family": ["partial", "marked"],
         "method": [name for name, method in METHODS.items() if not method.one_layer],
         "learning_rate": RATES,
     },
@@ -32,7 +33,7 @@ GRIDS = {
         "family": ["partial", "marked"],
         "method": ["one layer"],
         "layer": [0, 1, 2, 3],
-        "learning_rate": RATES,
+        "learning_rate": RATES[:-1],
     },
     "labels": {
         "family": list(experiments.FAMILIES),
@@ -57,6 +58,7 @@ def main() -> None:
     names = parser.parse_args().names or GRIDS
     if unknown := set(names) - set(GRIDS):
         parser.error(f"expected names out of {', '.join(GRIDS)}, got {', '.join(unknown)}")
+    jax.config.update("jax_num_cpu_devices", os.cpu_count())  # seeds go side by side
     _, weights = pretraining.load_weights()
     RECORDS.mkdir(exist_ok=True)
     for name in names:

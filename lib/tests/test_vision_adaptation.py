@@ -113,6 +113,20 @@ def test_prompts_do_change_the_model(backbone, labelled):
     assert (abs(model(labelled.tokens[0]) - backbone(labelled.tokens[0])) > 1e-4).all()
 
 
+@pytest.mark.parametrize("name", ["prompts", "deep prompts"])
+def test_no_prompt_changes_how_the_first_layer_ranks_patches(backbone, labelled, name):
+    """It takes the same share from every patch; in the second layer the ranks do change."""
+    model = Adapted(METHODS[name], backbone, rngs=nnx.Rngs(3))
+    model.additions.prompts[...] *= 5.0
+    X = labelled.tokens[0]
+    shares = []
+    for weights in (model.attention(X), backbone.attention(X)):
+        patches = weights[..., 1:5]
+        shares.append(patches / patches.sum(axis=-1, keepdims=True))
+    np.testing.assert_allclose(shares[0][0], shares[1][0], rtol=1e-5)
+    assert (abs(shares[0][1] - shares[1][1]) > 1e-3).any()
+
+
 def changed(before, after):
     """Names of the parameters that differ in any bit."""
     pairs = zip(

@@ -36,7 +36,7 @@ class Family:
             on a background. "marked": every tile is an image, but only `num_relevant` marked ones
             are of the class; the others are of other classes.
         grid: tiles along an edge of the canvas, so T = grid^2.
-        num_relevant: M; not used by "full" and "embedded".
+        num_relevant: |R|; not used by "full" and "embedded".
         strength: share of the image where an image covers the background, in (0, 1].
         noise_std: standard deviation of the noise on every pixel.
         mark: what the mark adds to the left and right edge of a marked tile.

@@ -1,6 +1,7 @@
 """One run of an experiment on canvases, in the form that `sweeps.run` calls; and its records."""
 
 import dataclasses
+import hashlib
 import json
 import pathlib
 from collections.abc import Mapping
@@ -39,7 +40,7 @@ NUM_TEST = 1000
 LAYER = 0
 """The layer whose incoming features the one-layer model reads."""
 
-RECORDS = ("relevant", "prompts")
+RECORDS = ("rates", "layers", "labels", "relevant", "prompts")
 
 
 def adapt(
@@ -61,7 +62,7 @@ def adapt(
         method: a name in `METHODS`, or "untouched".
         family: a name in `FAMILIES`.
         per_class: labelled canvases of each class, 1 to `ALL`.
-        num_relevant: M, in the families "partial" and "marked".
+        num_relevant: |R|, in the families "partial" and "marked".
         num_prompts: m in place of the method's own.
         learning_rate: in place of the method's own.
         layer: whose incoming features the one-layer model reads.
@@ -76,7 +77,8 @@ def adapt(
     law = dataclasses.replace(FAMILIES[family], num_relevant=num_relevant)
     backbone, _ = load_weights()
     if judge == "validation":
-        seen, unseen = halves(load("train"))
+        with jax.ensure_compile_time_eval():  # data, and no part of what jax traces
+            seen, unseen = halves(load("train"))
     else:
         seen, unseen = load("train"), load(judge)
     labelled = law.sample(canvas_key, seen, ALL * backbone.shape.num_classes)
@@ -126,13 +128,17 @@ def choice(columns: Mapping[str, np.ndarray], *names: str) -> dict[str, tuple]:
 def write_records(
     path: str | pathlib.Path, columns: Mapping[str, Any], provenance: Mapping[str, Any]
 ) -> None:
-    """Write columns of equal length, one row for each run, with their provenance as JSON."""
+    """Write columns of equal length, one row for each run, with their provenance as JSON.
+
+    The provenance gets a hash of the columns, so that numbers are changed by a run or not at all.
+    """
     arrays = {name: np.asarray(column) for name, column in columns.items()}
     lists = {
         name: (x.astype(float).round(4) if x.dtype.kind == "f" else x).tolist()
         for name, x in arrays.items()
     }
-    text = json.dumps({"provenance": dict(provenance), "columns": lists}, separators=(",", ":"))
+    about = {**provenance, "hash": _digest(lists)}
+    text = json.dumps({"provenance": about, "columns": lists}, separators=(",", ":"))
     pathlib.Path(path).write_text(text.replace('],"', '],\n"') + "\n", "utf8")
 
 
@@ -146,7 +152,8 @@ def read_records(
         folder: where its file is; with the library when None.
 
     Raises:
-        ValueError: the file is missing, cut off, or has columns of unequal length.
+        ValueError: the file is missing, cut off, has columns of unequal length, or others than were
+            written.
     """
     if folder is None:
         folder = pathlib.Path(str(resources.files("prompt_attention.vision") / "records"))
@@ -162,7 +169,13 @@ def read_records(
         ) from error
     if len({len(column) for column in columns.values()}) != 1:
         raise ValueError(f"{path} has columns of unequal length: {remedy}")
+    if provenance.get("hash") != _digest(content["columns"]):
+        raise ValueError(f"{path} has other numbers than were written: {remedy}")
     return columns, provenance
+
+
+def _digest(lists):
+    return hashlib.sha256(json.dumps(lists, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def summary(

@@ -97,7 +97,7 @@ def predicted_error(
         prompt_scale: tau.
         num_examples: n.
         num_tokens: T.
-        num_relevant: M, relevant tokens of an example.
+        num_relevant: |R|, relevant tokens of an example.
         num_draws: scores of examples to average over; the standard error is that of these draws.
     """
     sizes = {"num_tokens": num_tokens, "num_relevant": num_relevant, "num_draws": num_draws}
