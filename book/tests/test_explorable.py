@@ -18,6 +18,7 @@ import pytest
 from bookext.explorable import SHARED, STATIC, script_of, static_picture
 from bookext.node import find_node
 from prompt_attention import data, dynamics, expressivity, performance
+from prompt_attention.vision import experiments
 
 pytestmark = pytest.mark.skipif(find_node() is None, reason="node is not installed")
 
@@ -329,3 +330,15 @@ def test_double_descent_has_the_errors_of_the_library():
     asked = [["formulas.ridgeError", snr, alpha, "infinite"] for snr, alpha, _ in points]
     expected = performance.gradient_head_error(*np.array(points)[:, :2].T)
     np.testing.assert_allclose(call(script_of("double-descent"), asked), expected, **EXACT)
+
+
+def test_attention_layer_by_layer_is_that_of_the_records():
+    """Means over seeds, to the digits that the picture shows."""
+    (table,) = call(script_of("vision"), [["formulas.table"]])
+    records, _ = experiments.read_records("relevant")
+    for method, seen in table.items():
+        for step, count in enumerate((1, 2, 4, 8)):
+            where = {"method": method, "num_relevant": count}
+            for name in ("accuracy", "mass"):
+                _, means, _ = experiments.summary(records, name, "num_relevant", **where)
+                np.testing.assert_allclose(seen[name][step], means[0], atol=6e-4)
