@@ -34,7 +34,7 @@
     untouched: "muted",
     prompts: "theory",
     "prompt as reader": "prompt",
-    everything: "self",
+    everything: "linear",
     "one layer": "relevant",
   };
   const NUM_TOKENS = 16;
