@@ -40,9 +40,7 @@ class Simulation(NamedTuple):
     head_alignment: Float[Array, "*sizes repeats"]  # cos^2(w1, w*)
     prompt_alignment: Float[Array, "*sizes repeats"]  # cos^2(q1, q*)
     second_head_alignment: Float[Array, "*sizes repeats"]  # cos^2(w2, w*)
-    attention_mass: Float[
-        Array, "*sizes repeats"
-    ]  # mean mass on the relevant tokens of fresh examples
+    attention_mass: Float[Array, "*sizes repeats"]  # mean over fresh examples, on relevant tokens
     error: Float[Array, "*sizes repeats"]  # share of fresh examples with y f(X) <= 0
 
 
