@@ -10,7 +10,8 @@ import yaml
 BOOK = Path(__file__).parents[1]
 WIDTH = 80
 NOT_CHAPTERS = {
-    "ten-minutes", "notation", "syllabus", "claims", "api", "bibliography", "cite", "changelog",
+    "ten-minutes", "notation", "syllabus", "benchmarks", "scale", "claims", "api", "bibliography",
+    "cite", "changelog",
 }  # fmt: skip
 
 

@@ -16,6 +16,7 @@ MODULES = (
     "figures",
     "explorable",
     "records",
+    "benchmarks",
     "claims",
     "claims_map",
     "orientation",
@@ -90,7 +91,28 @@ ax.plot([1, 2], [3, 4], color="black", label="rise");
 Weights, with $\zeta$ and {claim}`D1`.
 :::
 """
+BENCHMARKS = """{
+ "works": {"work A": {
+  "versions": {"library": {"milliseconds": 2.0, "library is faster": 1.0, "megabytes": 12.3},
+               "loop": {"milliseconds": 700.0, "library is faster": 350.0}},
+  "commit": "abc", "date": "2020-01-01", "processor": "P", "system": "S",
+  "versions used": {"jax": "9"}}},
+ "goals": [{"work": "work A", "what": "speed", "value": 350.0, "unit": "times", "met": true,
+            "goal": "at least 700", "bound": 700}]
+}"""
 OTHER = r"""# Other
+
+```{benchmarks} goals
+```
+
+```{benchmarks} times
+```
+
+```{benchmarks} figure
+:name: fig-aims
+:alt: A dot beside a line
+How far: {measured}`work A | loop | milliseconds` ms.
+```
 
 ```{claims-map}
 ```
@@ -111,6 +133,8 @@ FAULTS = {
     ":::{explorable} nothing\n:alt: Words\nCaption\n:::": "expected one of attention",
     ":::{explorable} attention\nCaption\n:::": "expected :alt: to say what it shows",
     ":::{explorable} attention\n:alt: Words\n:::": "expected a caption",
+    "{measured}`a | b | c`": "md:3: WARNING: measured 'a | b | c': expected a number that make",
+    "```{benchmarks} goals\n```": "benchmarks.json: expected what make bench writes, got",
     "No box.": "claims.yml: claim D1: expected an anchor on the page index, got 'D1'",
 }
 
@@ -145,7 +169,8 @@ def build(folder, pages, **environment):
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
-    return build(tmp_path_factory.mktemp("book"), {"index.md": INDEX, "other.md": OTHER})
+    pages = {"index.md": INDEX, "other.md": OTHER, "benchmarks.json": BENCHMARKS}
+    return build(tmp_path_factory.mktemp("book"), pages)
 
 
 @pytest.fixture(scope="module")
@@ -191,6 +216,17 @@ def test_a_drawn_figure_comes_with_its_numbers_and_its_origin(built, index):
     assert "<dt>commit</dt>" in record
     assert "plt.subplots()" in record
     assert "default_rng" not in record, "the figure does not use it"
+
+
+def test_what_was_measured_is_on_the_page(built, other):
+    words = re.sub(r"<[^>]*>|\s+", " ", other)
+    assert re.search(r"work A: speed +350 times +at least 700 +met", words)
+    assert re.search(r"work A +library +2.00 +1.00 +12.3 +loop +700 +350 ", words)
+    assert "How far: 700 ms." in words
+    table = (built[0] / "numbers" / "other-fig-aims.csv").read_text("utf-8")
+    assert "# commit: abc" in table
+    assert "met,dot,0.5,0" in table
+    assert 'aria-label="A dot beside a line"' in other
 
 
 def test_a_page_that_computes_says_how_long_it_takes(index, other):

@@ -9,6 +9,7 @@ SUBMODULES = (
     "figures",
     "explorable",
     "records",
+    "benchmarks",
     "claims",
     "claims_map",
     "orientation",
