@@ -18,7 +18,7 @@ export PYTHONNOUSERSITE = 1
 
 .DEFAULT_GOAL := help
 .PHONY: help book links links-outside test-site colab colab-image citation release pdf release-check bench-book bench-site \
-  serve test test-floors test-newest bench attack pretrain experiments lint format lock clean distclean venv python-is-new FORCE
+  serve test test-double test-floors test-newest bench attack pretrain experiments lint format lock clean distclean venv python-is-new FORCE
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' Makefile
@@ -139,6 +139,9 @@ test: lint ## lint, the library's tests with shapes and types checked, the assig
 	$(BIN)/python -m pytest lib assignments bench --doctest-modules --jaxtyping-packages=prompt_attention,beartype.beartype \
 	  -m "not attack" -n 2 --junitxml=_build/tests/library.xml
 	$(BIN)/python -m pytest book/tests --junitxml=_build/tests/book.xml
+
+test-double: $(INSTALLED) ## the library's tests with double precision from the start
+	JAX_ENABLE_X64=1 $(BIN)/python -m pytest lib/tests --jaxtyping-packages=prompt_attention,beartype.beartype -n 2
 
 test-floors: RESOLUTION = lowest-direct
 test-floors: ## the library's tests with the oldest versions that it allows

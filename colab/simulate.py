@@ -68,7 +68,8 @@ def canonical(name: str) -> str:
 def roots(wanted: dict[str, str], library: Path = ROOT / "lib") -> list[str]:
     """Return what to install of Colab's packages; the rest of them follows from these."""
     project = tomllib.loads((library / "pyproject.toml").read_text("utf-8"))["project"]
-    asked = project["dependencies"] + project["optional-dependencies"]["plot"]
+    extras = project["optional-dependencies"]
+    asked = project["dependencies"] + extras["plot"] + extras["sweeps"]
     names = {canonical(re.match(r"[\w.-]+", requirement)[0]) for requirement in asked}
     return sorted({*SESSION, *(names & wanted.keys())})
 

@@ -124,7 +124,7 @@ def check_archives(site: Path, notebooks: Path) -> None:
 def try_notebook(notebooks: Path) -> None:
     """Install the notebooks' wheel in a clean environment and run one notebook from the archive."""
     (wheel,) = (SITE / "notebooks" / "wheels").glob("*.whl")
-    python = make_environment("reader", f"{wheel}[plot]", "ipykernel", "nbclient")
+    python = make_environment("reader", f"{wheel}[plot,sweeps]", "ipykernel", "nbclient")
     folder = RELEASE / ".reading"
     shutil.rmtree(folder, ignore_errors=True)
     with zipfile.ZipFile(notebooks) as opened:

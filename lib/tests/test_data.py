@@ -185,7 +185,7 @@ def test_projected_noise_is_fresh_for_every_token(mixture):
     assert len(np.unique(noise, axis=0)) == len(noise)
 
 
-def test_same_key_same_numbers_and_jit_changes_nothing(mixture, dtype):
+def test_same_key_same_numbers_and_jit_changes_nothing(dtype, mixture):
     contextual = dataclasses.replace(mixture, context=mixture.context.astype(dtype))
     first = contextual.sample(jax.random.key(9), 7)
     assert first.tokens.dtype == first.labels.dtype == dtype

@@ -25,6 +25,7 @@ if __name__ == "__main__" and len(sys.argv) > 2:  # one host of two; before anyt
     jax.distributed.initialize(f"127.0.0.1:{port}", num_processes=2, process_id=int(rank))
 
 KEY = jax.random.key(5)
+WORD = jnp.zeros(()).nbytes  # bytes of a number
 GRID = {"dim": [3, 40], "scale": [0.5, 2.0]}
 CELLS = 4
 SEEDS = 9
@@ -91,7 +92,7 @@ def test_a_cell_does_not_depend_on_the_rest_of_the_grid(reference, tmp_path):
 
 @pytest.mark.parametrize("memory_limit", [21_000, 26_000])
 def test_chunks_do_not_change_a_bit(reference, tmp_path, memory_limit):
-    sweep = sweep_in(tmp_path, memory_limit=memory_limit)
+    sweep = sweep_in(tmp_path, memory_limit=memory_limit * WORD // 4)
     assert not sweep.failures
     assert_same(sweep, reference)
 
@@ -106,7 +107,7 @@ def test_the_memory_limit_sets_the_chunk():
         return sweeps.program.Program(long_record, {}, {}, KEY, jax.devices(), 50, limit, 1)
 
     calls = []
-    results = program(60_000)(KEY, {}, 50, calls.append)
+    results = program(15_000 * WORD)(KEY, {}, 50, calls.append)
     assert results.shape == (50, 1000)
     assert sum(calls) == 50
     assert 1 < max(calls) <= 15

@@ -42,13 +42,14 @@ if not library_is_here():
     if not WHEEL:
         raise RuntimeError(
             "This notebook does not know where the library can be had. In a copy of the book's "
-            "sources, run: pip install './lib[plot]'"
+            "sources, run: pip install './lib[plot,sweeps]'"
         )
     here = pip("list", "--format=freeze").splitlines()
     keep = [line for line in here if not line.startswith("prompt-attention==")]
     with tempfile.TemporaryDirectory() as folder:
         constraints = Path(folder, "constraints.txt")
         constraints.write_text("\n".join(keep))
-        pip("install", "--constraint", str(constraints), f"prompt-attention[plot] @ {WHEEL}")
+        library = f"prompt-attention[plot,sweeps] @ {WHEEL}"
+        pip("install", "--constraint", str(constraints), library)
     if "prompt_attention" in sys.modules:
         raise RuntimeError("Restart the session: it has loaded another version of the library.")
