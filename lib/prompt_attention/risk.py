@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -123,15 +124,22 @@ def scored_examples(
     vectors = _vectors("projected_error", model, contextual)
     head = vectors.pop("head")
     projected = contextual.project(jnp.stack([*vectors.values(), head]))
+    basis = _with_basis(model, len(vectors) + 1)
+    return _scored(basis, projected, key, num_examples)
+
+
+# Its shapes do not depend on the dimension of the tokens: one compilation serves all of them.
+@partial(jax.jit, static_argnames="num_examples")
+def _scored(on_coordinates, projected, key, num_examples):
     # Coordinates are the score (for a model with a prompt) and the value; the factor of their noise
     # is triangular, so that the entries of its last row beyond the score's are the value's own.
-    k, F = len(vectors), projected.noise_factor
+    F = projected.noise_factor
+    k = len(F) - 1
     shared = dataclasses.replace(projected, noise_factor=F[:, :k], relevance="first")
     batch = shared.sample(key, num_examples)
-    on_coordinates = _with_basis(model, k + 1)
     weights = jax.vmap(on_coordinates.attention)(batch.tokens)
     means = batch.labels * jnp.einsum("nt,nt->n", weights, batch.tokens[..., -1])
-    own = contextual.noise_std * jnp.linalg.norm(F[-1, k:])
+    own = projected.noise_std * jnp.linalg.norm(F[-1, k:])
     deviations = own * jnp.linalg.norm(jnp.where(batch.relevant, 0, weights), axis=1)
     mass = jnp.sum(weights * batch.relevant, axis=1)
     return ScoredExamples(mass, _chance_of_error(means, deviations))

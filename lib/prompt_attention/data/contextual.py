@@ -189,7 +189,7 @@ class ContextualModel:
         if labels is None:
             labels = jnp.where(jax.random.bernoulli(label_key, self.positive_rate, (n,)), 1, -1)
         labels = jnp.asarray(labels, dtype)
-        nuisance = jax.random.choice(nuisance_key, self.nuisance, (n,), p=self.nuisance_weights)
+        nuisance = self.draw_nuisance(nuisance_key, n)
         relevant = jnp.broadcast_to(jnp.arange(T) < self.num_relevant, (n, T))
         if self.relevance == "random":
             relevant = jax.random.permutation(relevance_key, relevant, axis=1, independent=True)
@@ -197,6 +197,12 @@ class ContextualModel:
         u = jax.vmap(self.irrelevant_mean)(labels, nuisance)[:, None]
         z = self._draw_noise(noise_key, n)
         return Batch(jnp.where(relevant[..., None], r, u + z), labels, relevant, nuisance)
+
+    def draw_nuisance(self, key: PRNGKeyArray, num_examples: int) -> Float[Array, "n 2"]:
+        """The nuisance (delta_q, delta_w) of n examples."""
+        if len(self.nuisance) == 1:  # drawing takes time, and most of all to compile
+            return jnp.broadcast_to(self.nuisance, (num_examples, 2))
+        return jax.random.choice(key, self.nuisance, (num_examples,), p=self.nuisance_weights)
 
     def _draw_noise(self, key, num_examples):
         F = self.noise_factor

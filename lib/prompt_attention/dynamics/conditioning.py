@@ -122,9 +122,7 @@ class Tokens(NamedTuple):
         n, dtype = num_examples, contextual.context.dtype
         positive = jax.random.bernoulli(label_key, contextual.positive_rate, (n,))
         positive = jnp.arange(n) % 2 == 0 if balanced else positive
-        nuisance = jax.random.choice(
-            nuisance_key, contextual.nuisance, (n,), p=contextual.nuisance_weights
-        )
+        nuisance = contextual.draw_nuisance(nuisance_key, n)
         F = contextual.noise_factor
         rows = n * (contextual.num_tokens - contextual.num_relevant)
         shape = rows, contextual.dim if F is None else F.shape[1]
