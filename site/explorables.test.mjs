@@ -23,6 +23,8 @@ const stageOf = (page, name) => page.locator(`[data-explorable="${name}"]`);
 const sliderOf = (page, name) => stageOf(page, name).locator("input[type=range]").first();
 async function shown(page, name) {
   const stage = stageOf(page, name);
+  await stage.evaluate((e) => e.scrollIntoView({ block: "nearest", behavior: "instant" })); // it is drawn when it is near
+  await stage.locator("svg g > *").first().waitFor({ state: "attached" });
   return { picture: await stage.locator("svg").innerHTML(), text: await stage.locator("[aria-live]").textContent() };
 }
 
@@ -65,6 +67,16 @@ async function dragsHandle(page, name, kind) {
   assert.ok(off < 8, `${kind}: the point is ${off} px from where it was dragged`);
   assert.notEqual((await shown(page, name)).text, before.text);
 }
+
+test("a page that is printed shows figures that nobody has scrolled to", async () => {
+  const { page, faults, close } = await open(browser, base, "performance.html");
+  const undrawn = () => page.$$eval("[data-explorable] svg", (all) => all.filter((svg) => !svg.querySelector("g > *")).length);
+  assert.ok((await undrawn()) > 0, "a figure that is far away");
+  await page.pdf();
+  assert.equal(await undrawn(), 0);
+  await close();
+  assert.deepEqual(faults, []);
+});
 
 test("every explorable is in a chapter", () => {
   assert.deepEqual([...new Set(FIGURES.map(([, name]) => name))].sort(), NAMES);

@@ -104,7 +104,7 @@ const SETTINGS = {
   outline: true,
   tagged: true,
   printBackground: true,
-  timeout: 180_000,
+  timeout: 600_000,
 };
 
 const server = await serve(SITE, { policy: null });
