@@ -135,3 +135,8 @@ def test_coordinates_are_as_long_as_one_sees_and_texts_stay():
     assert 'x="7.01"' in svg
     assert "> n = 1.23456 <tspan>d</tspan> </text></g></svg>" in svg
     assert "0.1234px" in svg
+
+
+def test_a_figure_is_not_shrunk_until_nobody_can_read_it():
+    svg = '<svg xmlns="http://www.w3.org/2000/svg" width="684pt" height="100pt"/>'
+    assert "min-width: 383pt" in themed_svg(svg, alt="A line", prefix="a")

@@ -24,6 +24,8 @@ PAGE_COLOUR = "var(--pst-color-background, transparent)"
 FAINT = {"#0072b2": "blue", "#e69f00": "gold", "#56b4e9": "sky"}
 _GREY = re.compile(r"#(?:([0-9a-f])\1\1|([0-9a-f]{2})\2\2)$")
 _REFERENCE = re.compile(r"url\(#([^)]+)\)")
+# Below this share of its size a figure's letters are too small to read; there it scrolls.
+LEAST_SHARE = 0.56
 _LONG = re.compile(r"-?\d+\.\d{3,}")
 _FILE_NAME = re.compile(r"\S*(/\S+|\.(svg|png|jpe?g|gif|webp|pdf))$", re.IGNORECASE)
 
@@ -183,6 +185,8 @@ def themed_svg(source: str, *, alt: str, prefix: str) -> str:
         "stroke-linecap": "butt",
     }.items():
         root.set(name, value)
+    if root.get("width", "").endswith("pt"):
+        root.set("style", f"min-width: {LEAST_SHARE * float(root.get('width')[:-2]):.0f}pt")
     ElementTree.register_namespace("", SVG)
     return ElementTree.tostring(root, encoding="unicode")
 
