@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, describe, test } from "node:test";
-import { SITE, open, pages, start } from "./browser.mjs";
+import { SITE, drawn, open, pages, start } from "./browser.mjs";
 
 const STAGE = /data-explorable="([\w-]+)"/g;
 const PHONE = { viewport: { width: 360, height: 740 }, hasTouch: true, isMobile: true };
@@ -23,7 +23,8 @@ const stageOf = (page, name) => page.locator(`[data-explorable="${name}"]`);
 const sliderOf = (page, name) => stageOf(page, name).locator("input[type=range]").first();
 async function shown(page, name) {
   const stage = stageOf(page, name);
-  await stage.evaluate((e) => e.scrollIntoView({ block: "nearest", behavior: "instant" })); // it is drawn when it is near
+  // It is drawn when it comes near the window.
+  await stage.evaluate((e) => e.querySelector("svg g > *") || e.scrollIntoView({ block: "center", behavior: "instant" }));
   await stage.locator("svg g > *").first().waitFor({ state: "attached" });
   return { picture: await stage.locator("svg").innerHTML(), text: await stage.locator("[aria-live]").textContent() };
 }
@@ -55,9 +56,10 @@ async function drag(page, kind, { x, y }, { dx, dy }) {
 
 async function dragsHandle(page, name, kind) {
   const handle = stageOf(page, name).locator(".handle");
-  await handle.evaluate((e) => e.scrollIntoView({ block: "center", behavior: "instant" }));
-  const box = await handle.boundingBox();
   const before = await shown(page, name);
+  await handle.evaluate((e) => e.scrollIntoView({ block: "center", behavior: "instant" }));
+  await drawn(page);
+  const box = await handle.boundingBox();
   const scrolled = await page.evaluate(() => scrollY);
   const by = { dx: 40, dy: -30 };
   await drag(page, kind, { x: box.x + box.width / 2, y: box.y + box.height / 2 }, by);
