@@ -88,9 +88,9 @@ links: book ## resolve every link and button of the built site, and compare its 
 test-site: book ## open every page in a browser: accessibility, search, keyboard, figures; needs Chromium
 	@site/with-browser node --test --test-concurrency=1 --test-reporter=spec site/*.test.mjs
 
-bench-site: book ## size and time to ready of every page beside the stock theme's; needs Chromium
+bench-site: book ## size and time to ready of every page, or PAGES, beside the stock theme's; needs Chromium
 	$(BIN)/python site/stock.py
-	@SITE_BROWSER=required site/with-browser node site/bench.mjs _build/stock/_build/html
+	@SITE_BROWSER=required site/with-browser node site/bench.mjs _build/stock/_build/html $(PAGES)
 
 links-outside: book ## ask every address outside the site whether it is there; needs the network
 	$(BIN)/jupyter-book build book --config _config.yml --toc "$(CURDIR)/_toc.yml" \

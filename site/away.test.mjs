@@ -1,13 +1,39 @@
 // The site as a folder on a disk: every page opens from its file, and search, previews and figures work.
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
-import { pathToFileURL } from "node:url";
-import { SITE, launch, open } from "./browser.mjs";
+import { stat } from "node:fs/promises";
+import { after, before, describe, test } from "node:test";
+import { fileURLToPath, pathToFileURL } from "node:url";
+import { SITE, launch, open, pages, unfold } from "./browser.mjs";
 
 const BASE = pathToFileURL(SITE).href;
+const PATHS = (await pages()).filter((path) => path !== "404.html"); // only a server shows that one
 let browser;
 before(async () => (browser = await launch()));
 after(() => browser.close());
+
+describe("from a file", { concurrency: 2 }, () => {
+  for (const path of PATHS) {
+    test(`${path}: formulas and figures are there, and files to download`, async () => {
+      const { page, faults, close } = await open(browser, BASE, path);
+      await unfold(page);
+      const { fonts, formulas, figures, files } = await page.evaluate(async () => {
+        await document.fonts.ready;
+        const sizes = (what) => [...document.querySelectorAll(what)].map((e) => e.getBoundingClientRect().width);
+        return {
+          fonts: [...document.fonts].filter((font) => font.status === "error").map((font) => font.family),
+          formulas: sizes(".bd-article .math .katex-html"),
+          figures: sizes(".bd-article :is(svg.themed, .explorable-stage > svg, img)"),
+          files: [...document.querySelectorAll("a[download], a[href$='.ipynb'], a[href$='.csv']")].map((a) => a.href),
+        };
+      });
+      await close();
+      assert.deepEqual(fonts, []);
+      assert.deepEqual([...formulas, ...figures].filter((width) => width === 0), []);
+      for (const file of files.filter((href) => href.startsWith("file:"))) assert.ok((await stat(fileURLToPath(file))).size > 0, file);
+      assert.deepEqual(faults, []);
+    });
+  }
+});
 
 test("a chapter from a file: its figure moves, its links show what they lead to", async () => {
   const { page, faults, close } = await open(browser, BASE, "ten-minutes.html");

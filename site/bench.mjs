@@ -1,13 +1,14 @@
 // Size and time to ready of every page, side by side with the stock theme's (stock.py), each load with
 // an empty cache and the two sites in turn. Ready is when the page, its formulas and its fonts stand.
 // The ratio counts where there are formulas to set; the stock theme gets MathJax from this machine too.
+// Arguments: the folder of the stock site, and names of pages where only some are wanted.
 import { readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { launch, pages, SITE } from "./browser.mjs";
 import { serve } from "./server.mjs";
 
-const STOCK = process.argv[2];
-const REPEATS = Number(process.argv[3] || 3);
+const [STOCK, ...CHOSEN] = process.argv.slice(2);
+const REPEATS = 3;
 const MOST = { kilobytes: 600, milliseconds: 1500, ratio: 0.5 };
 const MATHJAX = await readFile(createRequire(import.meta.url).resolve("mathjax/es5/tex-mml-chtml.js"));
 
@@ -39,7 +40,8 @@ await load(browser, servers.book.base, "index.html");
 await load(browser, servers.stock.base, "index.html");
 let failed = false;
 console.log("page                               KB   ready ms | stock KB   ready ms | ratio of times");
-for (const path of await pages()) {
+const paths = CHOSEN.length ? CHOSEN.map((name) => `${name}.html`) : await pages();
+for (const path of paths) {
   const seen = { book: [], stock: [] };
   for (let i = 0; i < REPEATS; i += 1) {
     for (const [name, { base }] of Object.entries(servers)) seen[name].push(await load(browser, base, path));

@@ -67,15 +67,18 @@ export async function open(browser, base, path, settings = {}) {
   return { page, faults, close: () => context.close() };
 }
 
-// Unfold proofs, solutions and hidden cells, so that all of the page is looked at; and let colours
-// change at once, not over some frames.
+// Unfold proofs, solutions and hidden cells and lay out what is far away, so that all of the page is
+// looked at; and let colours change at once, not over some frames.
 export async function unfold(page) {
-  await page.addStyleTag({ content: "* { transition: none !important; }" });
+  await page.addStyleTag({ content: "* { transition: none !important; content-visibility: visible !important; }" });
   await page.evaluate(() => {
     document.querySelectorAll("details").forEach((details) => (details.open = true));
     document.querySelectorAll(".toggle-hidden").forEach((box) => box.classList.remove("toggle-hidden"));
   });
 }
+
+// What follows a change of sizes has run: a frame, and what observes boxes in it.
+export const drawn = (page) => page.evaluate(() => new Promise((done) => requestAnimationFrame(() => setTimeout(done))));
 
 // Show the page in a theme, as the theme's own script does it.
 export function setTheme(page, theme) {

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, describe, test } from "node:test";
-import { SITE, open, pages, start } from "./browser.mjs";
+import { SITE, drawn, open, pages, start } from "./browser.mjs";
 
 const STAGE = /data-explorable="([\w-]+)"/g;
 const PHONE = { viewport: { width: 360, height: 740 }, hasTouch: true, isMobile: true };
@@ -23,6 +23,9 @@ const stageOf = (page, name) => page.locator(`[data-explorable="${name}"]`);
 const sliderOf = (page, name) => stageOf(page, name).locator("input[type=range]").first();
 async function shown(page, name) {
   const stage = stageOf(page, name);
+  // It is drawn when it comes near the window.
+  await stage.evaluate((e) => e.querySelector("svg g > *") || e.scrollIntoView({ block: "center", behavior: "instant" }));
+  await stage.locator("svg g > *").first().waitFor({ state: "attached" });
   return { picture: await stage.locator("svg").innerHTML(), text: await stage.locator("[aria-live]").textContent() };
 }
 
@@ -53,9 +56,10 @@ async function drag(page, kind, { x, y }, { dx, dy }) {
 
 async function dragsHandle(page, name, kind) {
   const handle = stageOf(page, name).locator(".handle");
-  await handle.evaluate((e) => e.scrollIntoView({ block: "center", behavior: "instant" }));
-  const box = await handle.boundingBox();
   const before = await shown(page, name);
+  await handle.evaluate((e) => e.scrollIntoView({ block: "center", behavior: "instant" }));
+  await drawn(page);
+  const box = await handle.boundingBox();
   const scrolled = await page.evaluate(() => scrollY);
   const by = { dx: 40, dy: -30 };
   await drag(page, kind, { x: box.x + box.width / 2, y: box.y + box.height / 2 }, by);
@@ -65,6 +69,16 @@ async function dragsHandle(page, name, kind) {
   assert.ok(off < 8, `${kind}: the point is ${off} px from where it was dragged`);
   assert.notEqual((await shown(page, name)).text, before.text);
 }
+
+test("a page that is printed shows figures that nobody has scrolled to", async () => {
+  const { page, faults, close } = await open(browser, base, "performance.html");
+  const undrawn = () => page.$$eval("[data-explorable] svg", (all) => all.filter((svg) => !svg.querySelector("g > *")).length);
+  assert.ok((await undrawn()) > 0, "a figure that is far away");
+  await page.pdf();
+  assert.equal(await undrawn(), 0);
+  await close();
+  assert.deepEqual(faults, []);
+});
 
 test("every explorable is in a chapter", () => {
   assert.deepEqual([...new Set(FIGURES.map(([, name]) => name))].sort(), NAMES);

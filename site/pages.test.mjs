@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { after, describe, test } from "node:test";
-import { COLOUR_RULES, SITE, THEMES, WIDTHS, axe, lighten, open, pages, setTheme, start, unfold } from "./browser.mjs";
+import { COLOUR_RULES, SITE, THEMES, WIDTHS, axe, drawn, lighten, open, pages, setTheme, start, unfold } from "./browser.mjs";
 
 const PATHS = await pages();
 const { browser, base, stop } = await start();
@@ -47,7 +47,7 @@ describe("pages", { concurrency: 4 }, () => {
       await lighten(page);
       for (const width of WIDTHS) {
         await page.setViewportSize({ width, height: 900 });
-        await page.waitForTimeout(600); // for the theme, which makes boxes that now scroll reachable by key
+        await drawn(page); // boxes that now scroll become reachable by key
         for (const theme of THEMES) await look((shown) => axe(shown, theme === "light" ? undefined : COLOUR_RULES), width, theme);
       }
       await close();

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, describe, test } from "node:test";
-import { SITE, open, pages, start, unfold } from "./browser.mjs";
+import { SITE, drawn, open, pages, start, unfold } from "./browser.mjs";
 
 const PATHS = await pages();
 const { browser, base, stop } = await start();
@@ -38,12 +38,52 @@ test("search finds each theorem by its name", async () => {
   assert.deepEqual(faults, []);
 });
 
+// Whether an element comes to rest at the upper edge of the window, or the page ends before that.
+function leadsTo(page, id) {
+  return page.evaluate(async (name) => {
+    const top = () => document.getElementById(name).getBoundingClientRect().top;
+    for (let still = 0, last; still < 30; last = top()) {
+      await new Promise(requestAnimationFrame);
+      still = top() === last ? still + 1 : 0;
+    }
+    const ended = scrollY + innerHeight > document.documentElement.scrollHeight - 2;
+    return top() > -2 && top() < (ended ? innerHeight : 150) ? "there" : `${top()} px from the upper edge`;
+  }, id);
+}
+
+// What is far away has not been laid out when a reader jumps there.
+describe("a link to a place leads there", { concurrency: 2 }, () => {
+  for (const path of WITH_FIGURES) {
+    test(path, async () => {
+      const { page, faults, close } = await open(browser, base, path);
+      const ids = await page.$$eval(".bd-article :is(section section, figure, .proof)[id]", (all) => all.map((e) => e.id));
+      const found = {};
+      for (const id of [ids.at(-1), ids.at(-2), ids[ids.length >> 1]]) {
+        await page.goto("about:blank");
+        await page.goto(`${base}/${path}#${id}`);
+        found[`#${id}`] = await leadsTo(page, id);
+      }
+      await page.goto("about:blank");
+      await page.goto(`${base}/${path}`);
+      for (const place of [-1, 0, -2]) {
+        const link = page.locator("#pst-page-toc-nav a").nth(place);
+        const id = (await link.getAttribute("href")).slice(1);
+        await link.click();
+        found[`click, ${id}`] = await leadsTo(page, id);
+      }
+      await close();
+      assert.deepEqual(Object.entries(found).filter(([, where]) => where !== "there"), []);
+      assert.deepEqual(faults, []);
+    });
+  }
+});
+
 describe("Tab reaches everything", { concurrency: 2 }, () => {
   for (const path of PATHS) {
     test(path, async () => {
       const { page, close } = await open(browser, base, path);
       await unfold(page);
-      await page.waitForTimeout(600); // for the theme, which makes boxes that scroll reachable by key
+      await drawn(page); // boxes that scroll become reachable by key
       const wanted = await page.evaluate(() => {
         const operable = "a[href], button, input, select, textarea, summary, [tabindex='0'], [onclick]";
         const all = [...document.querySelectorAll(operable)].filter(

@@ -15,7 +15,7 @@ import yaml
 ROOT = Path(__file__).parents[1]
 BUILT = ROOT / "_build"
 STOCK = BUILT / "stock"
-LEFT_OUT = ("icons", "mathematics", "notebooks", "page", "previews", "search")
+LEFT_OUT = ("icons", "mathematics", "page", "previews", "search")
 
 
 def settings() -> dict:
@@ -61,7 +61,9 @@ def main() -> None:
         config,
     ]
     command += ["--toc", ROOT / "_toc.yml", "--path-output", STOCK]
-    subprocess.run(list(map(str, command)), check=True, capture_output="-v" not in sys.argv)
+    built = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
+    if built.returncode:
+        sys.exit(f"{built.stdout}{built.stderr}")
 
 
 if __name__ == "__main__":

@@ -128,9 +128,11 @@
     svg.setAttribute("aria-label", alt);
     svg.setAttribute("aria-describedby", text.id);
 
-    let width = 0;
+    let width = 0; // until the stage is laid out, which is when it comes near the window
     let picture;
+    const available = () => Math.max(260, Math.min(720, Math.floor(stage.clientWidth)));
     const redraw = () => {
+      width ||= available();
       picture = drawn(figure, state, width);
       svg.setAttribute("viewBox", `0 0 ${picture.width} ${picture.height}`);
       marks.innerHTML = picture.markup();
@@ -178,17 +180,15 @@
       draggable(svg, figure, state, () => picture, moved);
     }
 
+    text.textContent = figure.describe(state);
     stage.replaceChildren(svg, text, controls);
     refresh();
-    const resize = () => {
-      const available = Math.max(260, Math.min(720, Math.floor(stage.clientWidth)));
-      if (available !== width) {
-        width = available;
-        redraw();
-      }
-    };
-    new ResizeObserver(resize).observe(stage);
-    resize();
+    new ResizeObserver(() => {
+      if (available() === width) return;
+      width = available();
+      redraw();
+    }).observe(stage);
+    window.addEventListener("beforeprint", () => width || redraw());
   }
 
   kit.mount = (figure) => {

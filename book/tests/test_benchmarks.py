@@ -54,7 +54,14 @@ def test_tables():
 
 @pytest.mark.parametrize(
     ("value", "written"),
-    [(0.0123, "0.0123"), (1.234, "1.23"), (99.96, "100"), (20432.1, "20,400"), (0, "0.00")],
+    [
+        (0.0123, "0.0123"),
+        (1.234, "1.23"),
+        (99.96, "100"),
+        (20432.1, "20,400"),
+        (0.0, "0.00"),
+        (3, "3"),
+    ],
 )
 def test_numbers_have_three_digits(value, written):
     assert number(value) == written

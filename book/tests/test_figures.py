@@ -119,3 +119,24 @@ def test_a_cloud_of_dots_is_one_path():
 def test_other_marks_stay(drawn):
     svg = themed_svg(drawn, alt="A cloud", prefix="a")
     assert svg.count("<use") == drawn.count("<use")
+
+
+def test_coordinates_are_as_long_as_one_sees_and_texts_stay():
+    svg = themed_svg(
+        """<svg xmlns="http://www.w3.org/2000/svg">
+        <g>
+          <path d="M 1.234567 -0.000001 \nL 20.5 3.999999"/>
+          <text x="7.006" style="font-size: 0.1234px"> n = 1.23456 <tspan>d</tspan> </text>
+        </g></svg>""",
+        alt="A line",
+        prefix="a",
+    )
+    assert 'd="M 1.23 -0 L 20.5 4"' in svg
+    assert 'x="7.01"' in svg
+    assert "> n = 1.23456 <tspan>d</tspan> </text></g></svg>" in svg
+    assert "0.1234px" in svg
+
+
+def test_a_figure_is_not_shrunk_until_nobody_can_read_it():
+    svg = '<svg xmlns="http://www.w3.org/2000/svg" width="684pt" height="100pt"/>'
+    assert "min-width: 383pt" in themed_svg(svg, alt="A line", prefix="a")

@@ -1,4 +1,9 @@
-from bookext.page import mend, mend_head, without_search
+from pathlib import Path
+from types import SimpleNamespace
+
+import pydata_sphinx_theme
+
+from bookext.page import THEME_SCRIPT, measure_no_more, mend, mend_head, without_search
 
 
 def test_a_folded_proof_has_a_title_and_no_id():
@@ -48,3 +53,13 @@ def test_the_search_scripts_go_and_other_scripts_stay():
     assert without_search(head) == (
         '<script src="a.js"></script><link rel="search" href="../search.html">'
     )
+
+
+def test_the_theme_measures_boxes_no_more(tmp_path):
+    theme = Path(pydata_sphinx_theme.__file__).parent / "theme" / "pydata_sphinx_theme" / "static"
+    copy = tmp_path / THEME_SCRIPT
+    copy.parent.mkdir(parents=True)
+    copy.write_bytes((theme / THEME_SCRIPT.relative_to("_static")).read_bytes())
+    before = copy.read_text("utf8")
+    measure_no_more(SimpleNamespace(outdir=tmp_path, builder=SimpleNamespace(name="html")), None)
+    assert 0 < len(before) - len(copy.read_text("utf8")) < 100

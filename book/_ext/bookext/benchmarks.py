@@ -41,9 +41,11 @@ def read(srcdir: str | Path) -> Results:
 
 
 def number(value: float | None) -> str:
-    """Return a number with three digits, and without an exponent; nothing for None."""
+    """Return a number with three digits and no exponent, a count as it is, nothing for None."""
     if value is None:
         return ""
+    if isinstance(value, int):
+        return f"{value:,}"
     digits = f"{value:.2e}"
     return f"{float(digits):,.{max(0, 2 - int(digits.partition('e')[2]))}f}"
 

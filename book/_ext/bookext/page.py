@@ -8,6 +8,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from sphinx.util import logging
+
+logger = logging.getLogger(__name__)
+
 BOOK = Path(__file__).parents[2]
 
 # Icons come from web fonts; the same icons as 1.5 MB of script are not needed.
@@ -16,6 +20,13 @@ _ICON_SCRIPT = re.compile(r"\s*<(?:script|link)\b[^>]*fontawesome\.js[^>]*>(?:</
 # The theme brings the whole index to every page, for a search as one types that is not used here.
 _SEARCH_SCRIPT = re.compile(
     r'\s*<script src="[^"]*(?:searchtools|language_data|searchindex)\.js[^>]*></script>'
+)
+
+# The theme measures every box of a page when it has loaded, which lays out what nobody sees yet.
+# scrollers.js does it one by one, when they are seen.
+THEME_SCRIPT = Path("_static", "scripts", "pydata-sphinx-theme.js")
+_MEASURING = re.compile(
+    r',"complete"===document\.readyState\?(\w+)\(\):window\.addEventListener\("load",\1\)'
 )
 
 _SYSTEM_THEME = '(matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light")'
@@ -114,9 +125,22 @@ def mend_page(app, pagename, templatename, context, doctree) -> None:
         context["body"] = mend(context["body"])
 
 
+def measure_no_more(app, exception) -> None:
+    """Take the measuring out of the theme's script in the built site."""
+    path = Path(app.outdir, THEME_SCRIPT)
+    if exception is not None or app.builder.name != "html" or not path.is_file():
+        return
+    script, found = _MEASURING.subn("", path.read_text("utf-8"))
+    if found != 1:
+        logger.warning("%s: expected to find once where it measures boxes", path.name, type="book")
+    path.write_text(script, "utf-8")
+
+
 def setup(app) -> dict[str, bool]:
     """Register the style sheet and the mending."""
     app.add_css_file("book.css", priority=900)
+    app.add_js_file("scrollers.js", loading_method="defer", priority=700)
+    app.connect("build-finished", measure_no_more)
     app.connect("config-inited", use_own_folders)
     app.connect("config-inited", drop_second_header)
     app.connect("config-inited", unfold_contents)
