@@ -58,15 +58,15 @@ describe("a link to a place leads there", { concurrency: 2 }, () => {
       const { page, faults, close } = await open(browser, base, path);
       const ids = await page.$$eval(".bd-article :is(section section, figure, .proof)[id]", (all) => all.map((e) => e.id));
       const found = {};
-      for (const id of [ids.at(-1), ids.at(-2), ids[ids.length >> 1]]) {
+      for (const id of new Set([...ids.slice(-2), ids[ids.length >> 1]])) {
         await page.goto("about:blank");
         await page.goto(`${base}/${path}#${id}`);
         found[`#${id}`] = await leadsTo(page, id);
       }
       await page.goto("about:blank");
       await page.goto(`${base}/${path}`);
-      for (const place of [-1, 0, -2]) {
-        const link = page.locator("#pst-page-toc-nav a").nth(place);
+      const links = await page.locator("#pst-page-toc-nav a").all();
+      for (const link of new Set([links.at(-1), links[0], links.at(-2)].filter(Boolean))) {
         const id = (await link.getAttribute("href")).slice(1);
         await link.click();
         found[`click, ${id}`] = await leadsTo(page, id);

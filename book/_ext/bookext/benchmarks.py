@@ -52,7 +52,7 @@ def number(value: float | None) -> str:
 
 def goals_rows(results: Results) -> list[list[str]]:
     """Return the table of goals: what, measured, goal, met or missed."""
-    rows = [["goal", "measured", "aim", ""]]
+    rows = [["goal", "measured", "aim", "outcome"]]
     for goal in results["goals"]:
         measured, verdict = f"{number(goal['value'])} {goal['unit']}", "met"
         if goal["value"] is None:
