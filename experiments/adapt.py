@@ -5,6 +5,7 @@ The runs are kept in _build/experiments, so that an interrupted command goes on 
 
 import argparse
 import os
+import subprocess
 from importlib import metadata
 from pathlib import Path
 
@@ -22,6 +23,11 @@ RECORDS = ROOT / "lib" / "prompt_attention" / "vision" / "records"
 EVERY = ["untouched", *METHODS]
 RATES = [0.001, 0.003, 0.01, 0.03, 0.1, 0.3]
 GRIDS = {
+    "families": {
+        "judge": ["validation"],
+        "family": list(experiments.FAMILIES),
+        "method": ["untouched", "head", "everything", "one layer"],
+    },
     "rates": {
         "judge": ["validation"],
         "family": ["partial", "marked"],
@@ -47,7 +53,7 @@ GRIDS = {
         "num_prompts": [1, 4, 16],
     },
 }
-SEEDS = {"rates": 2, "layers": 2, "labels": 5, "relevant": 5, "prompts": 5}
+SEEDS = {"families": 2, "rates": 2, "layers": 2, "labels": 5, "relevant": 5, "prompts": 5}
 TRACED = ("per_class", "num_relevant", "learning_rate")
 
 
@@ -60,6 +66,8 @@ def main() -> None:
         parser.error(f"expected names out of {', '.join(GRIDS)}, got {', '.join(unknown)}")
     jax.config.update("jax_num_cpu_devices", os.cpu_count())  # seeds go side by side
     _, weights = pretraining.load_weights()
+    named = ["git", "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty"]
+    commit = subprocess.run(named, cwd=ROOT, check=True, capture_output=True, text=True)
     RECORDS.mkdir(exist_ok=True)
     for name in names:
         grid = GRIDS[name]
@@ -78,6 +86,7 @@ def main() -> None:
             "grid": grid,
             "seed": SEED,
             "seeds": SEEDS[name],
+            "commit": commit.stdout.strip(),
             "weights": weights["commit"],
             "versions": versions,
         }

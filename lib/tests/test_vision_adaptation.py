@@ -78,11 +78,16 @@ def by_hand(model, X, additions=None):
     return last @ w["head"] + w["head_bias"], np.stack(seen)
 
 
-@pytest.mark.parametrize("name", [None, "prompts", "deep prompts", "prompt as reader", "low rank"])
-def test_transformer_is_its_equations(backbone, labelled, name):
+READERS = Method(num_prompts=3, reader=True, learning_rate=1.0)
+
+
+@pytest.mark.parametrize(
+    "method", [None, *(METHODS[name] for name in ("prompts", "deep prompts", "low rank")), READERS]
+)
+def test_transformer_is_its_equations(backbone, labelled, method):
     X, additions = labelled.tokens[0], None
-    if name is not None:
-        additions = Adapted(METHODS[name], backbone, rngs=nnx.Rngs(3)).additions
+    if method is not None:
+        additions = Adapted(method, backbone, rngs=nnx.Rngs(3)).additions
         up = additions.up[...]
         additions.up = nnx.Param(up + jax.random.normal(jax.random.key(4), up.shape))
     scores, attention = by_hand(backbone, X, additions)

@@ -1,14 +1,18 @@
 """Records are what a re-run of a cell gives, damaged ones are met with clear words, claims hold."""
 
+import dataclasses
 import json
+import types
 
 import jax
 import numpy as np
 import pytest
+from flax import nnx
 
 from prompt_attention import sweeps
-from prompt_attention.vision import experiments
+from prompt_attention.vision import adaptation, experiments, images
 from prompt_attention.vision.adaptation import METHODS
+from prompt_attention.vision.canvases import Family
 from prompt_attention.vision.pretraining import load_weights
 
 
@@ -32,6 +36,71 @@ def test_records_are_what_a_rerun_of_a_cell_gives(method, tmp_path):
     assert chosen.sum() == 1
     for name in ("accuracy", "training accuracy", "mass"):  # trained numbers drift by last bits
         np.testing.assert_allclose(again.records[name][0], columns[name][chosen][0], atol=0.012)
+
+
+@pytest.fixture
+def told(monkeypatch):
+    """Run an experiment on bare images without fitting; what was fitted and judged with what."""
+
+    def fit(key, method, backbone, canvases, per_class, *, learning_rate):
+        heard.update(method=method, fitted=canvases, per_class=per_class, rate=learning_rate)
+        one_layer = adaptation.PatchAttention(32, 10, rngs=nnx.Rngs(0))
+        return adaptation.Fit(one_layer if method.one_layer else backbone, jax.numpy.zeros(1))
+
+    def accuracy(model, canvases):
+        heard["judged"] = canvases
+        return 0.5
+
+    def run(**settings):
+        heard.clear()
+        results = experiments.adapt(jax.random.key(0), **settings)
+        return types.SimpleNamespace(**heard, results=results)
+
+    heard, bare = {}, {name: Family(name=name) for name in ("full", "partial")}
+    for name, value in {"fit": fit, "accuracy": accuracy, "FAMILIES": bare}.items():
+        monkeypatch.setattr(experiments, name, value)
+    return run
+
+
+def digits(part):
+    """The different images on full canvases, or those of a split, as bytes."""
+    tiles = part.tokens if hasattr(part, "tokens") else part.images
+    return {tile.tobytes() for tile in np.asarray(tiles).reshape(-1, 64)}
+
+
+def test_a_run_fits_and_judges_on_the_splits_it_names(told):
+    train, test = images.load("train"), images.load("test")
+    first, second = map(digits, images.halves(train))
+    run = told(method="head", family="full")
+    assert digits(run.fitted) <= digits(train)
+    assert digits(run.fitted) & first
+    assert digits(run.fitted) & second
+    assert digits(run.judged) <= digits(test)
+    run = told(method="head", family="full", judge="validation")
+    assert digits(run.fitted) <= first
+    assert digits(run.judged) <= second
+
+
+def test_a_run_does_what_its_settings_say(told):
+    run = told(method="prompts", family="partial", num_prompts=7, learning_rate=0.5, per_class=3)
+    assert run.method == dataclasses.replace(METHODS["prompts"], num_prompts=7)
+    assert (run.rate, run.per_class) == (0.5, 3)
+    assert run.results["accuracy"] == 0.5
+    assert run.fitted.labels.tolist() == [*range(10)] * experiments.ALL
+    assert len(run.judged.labels) == experiments.NUM_TEST
+    backbone, _ = load_weights()
+    right = jax.vmap(backbone)(run.fitted.tokens[:30]).argmax(axis=1) == run.fitted.labels[:30]
+    assert 0 < right.mean() < 1
+    np.testing.assert_allclose(run.results["training accuracy"], right.mean(), rtol=1e-6)
+    run = told(method="head", family="partial", num_relevant=9)
+    assert set(run.fitted.relevant.sum(axis=1).tolist()) == {9}
+    assert set(run.judged.relevant.sum(axis=1).tolist()) == {9}
+    one, two = (told(method="one layer", family="full", layer=k) for k in (0, 2))
+    tiles = told(method="head", family="full")
+    for layer, run in ((0, one), (2, two)):
+        for name in ("fitted", "judged"):
+            expected = adaptation.features(backbone, getattr(tiles, name), layer)
+            np.testing.assert_allclose(getattr(run, name).tokens, expected.tokens, atol=1e-5)
 
 
 def test_every_cell_has_its_runs():
