@@ -40,7 +40,7 @@ NUM_TEST = 1000
 LAYER = 0
 """The layer whose incoming features the one-layer model reads."""
 
-RECORDS = ("families", "rates", "layers", "labels", "relevant", "prompts")
+RECORDS = ("labels", "relevant", "prompts", "families", "rates", "layers")
 
 
 def adapt(
