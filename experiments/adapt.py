@@ -42,7 +42,7 @@ GRIDS = {  # the longest goes first
     "families": {
         "judge": ["validation"],
         "family": list(experiments.FAMILIES),
-        "method": ["untouched", "everything", "one layer"],
+        "method": ["untouched", "head", "everything", "one layer"],
     },
     "rates": {
         "judge": ["validation"],
@@ -80,12 +80,17 @@ def main() -> None:
 
     def take(name):
         device = free.get()
-        runs = compute(name, device, commit.stdout.strip())
-        free.put(device)
+        try:
+            runs = compute(name, device, commit.stdout.strip())
+        finally:
+            free.put(device)
         print(f"[experiments] {name}: {runs} runs; {time.monotonic() - start:.0f} s so far")
 
     with ThreadPoolExecutor(free.qsize()) as pool:
-        list(pool.map(take, names))
+        try:
+            list(pool.map(take, names))
+        except KeyboardInterrupt:
+            os._exit(130)  # threads would go on to the end; finished cells are kept
 
 
 def compute(name: str, device: jax.Device, commit: str) -> int:
