@@ -1,10 +1,16 @@
 """Run the experiments of chapter `vision` and write their records: `make experiments`.
 
-The runs are kept in _build/experiments, so that an interrupted command goes on where it was.
+Each core takes an experiment of its own, since half of the time goes into compiling, which is the
+work of one core. The runs are kept in _build/experiments, so that an interrupted command goes on
+where it was.
 """
 
 import argparse
 import os
+import queue
+import subprocess
+import time
+from concurrent.futures import ThreadPoolExecutor
 from importlib import metadata
 from pathlib import Path
 
@@ -21,7 +27,23 @@ RECORDS = ROOT / "lib" / "prompt_attention" / "vision" / "records"
 
 EVERY = ["untouched", *METHODS]
 RATES = [0.001, 0.003, 0.01, 0.03, 0.1, 0.3]
-GRIDS = {
+GRIDS = {  # the longest goes first
+    "labels": {
+        "family": list(experiments.FAMILIES),
+        "method": EVERY,
+        "per_class": [1, 4, 16, experiments.ALL],
+    },
+    "relevant": {"family": ["partial"], "method": EVERY, "num_relevant": [1, 2, 4, 8]},
+    "prompts": {
+        "family": ["marked"],
+        "method": ["prompts", "deep prompts", "prompt as reader"],
+        "num_prompts": [1, 4, 16],
+    },
+    "families": {
+        "judge": ["validation"],
+        "family": ["full", "partial", "embedded"],  # the marked one is in "rates"
+        "method": ["untouched", "head", "everything", "one layer"],
+    },
     "rates": {
         "judge": ["validation"],
         "family": ["partial", "marked"],
@@ -35,19 +57,9 @@ GRIDS = {
         "layer": [0, 1, 2, 3],
         "learning_rate": RATES[:-1],
     },
-    "labels": {
-        "family": list(experiments.FAMILIES),
-        "method": EVERY,
-        "per_class": [1, 4, 16, experiments.ALL],
-    },
-    "relevant": {"family": ["partial"], "method": EVERY, "num_relevant": [1, 2, 4, 8]},
-    "prompts": {
-        "family": ["marked"],
-        "method": ["prompts", "deep prompts", "prompt as reader"],
-        "num_prompts": [1, 4, 16],
-    },
 }
-SEEDS = {"rates": 2, "layers": 2, "labels": 5, "relevant": 5, "prompts": 5}
+SEEDS = {"labels": 5, "relevant": 5, "prompts": 5, "families": 2, "rates": 2, "layers": 2}
+PACKAGES = ("jax", "flax", "numpy")
 TRACED = ("per_class", "num_relevant", "learning_rate")
 
 
@@ -58,31 +70,53 @@ def main() -> None:
     names = parser.parse_args().names or GRIDS
     if unknown := set(names) - set(GRIDS):
         parser.error(f"expected names out of {', '.join(GRIDS)}, got {', '.join(unknown)}")
-    jax.config.update("jax_num_cpu_devices", os.cpu_count())  # seeds go side by side
-    _, weights = pretraining.load_weights()
+    jax.config.update("jax_num_cpu_devices", os.cpu_count())
+    start, free = time.monotonic(), queue.SimpleQueue()
+    for device in jax.local_devices():
+        free.put(device)
+    named = ["git", "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty"]
+    commit = subprocess.run(named, cwd=ROOT, check=True, capture_output=True, text=True)
     RECORDS.mkdir(exist_ok=True)
-    for name in names:
-        grid = GRIDS[name]
-        sweep = sweeps.run(
-            experiments.adapt,
-            grid,
-            SEEDS[name],
-            jax.random.key(SEED),
-            directory=RUNS / name,
-            traced=[parameter for parameter in TRACED if parameter in grid],
-        )
-        if sweep.failures:
-            raise SystemExit(f"{name}: {len(sweep.failures)} cells failed:\n{sweep.failures[0]}")
-        versions = {package: metadata.version(package) for package in ("jax", "flax", "numpy")}
-        provenance = {
-            "grid": grid,
-            "seed": SEED,
-            "seeds": SEEDS[name],
-            "weights": weights["commit"],
-            "versions": versions,
-        }
-        experiments.write_records(RECORDS / f"{name}.json", sweep.records, provenance)
-        print(f"[experiments] {name}: {len(sweep.records['seed'])} runs")
+
+    def take(name):
+        device = free.get()
+        try:
+            runs = compute(name, device, commit.stdout.strip())
+        finally:
+            free.put(device)
+        print(f"[experiments] {name}: {runs} runs; {time.monotonic() - start:.0f} s so far")
+
+    with ThreadPoolExecutor(free.qsize()) as pool:
+        try:
+            list(pool.map(take, names))
+        except KeyboardInterrupt:
+            os._exit(130)  # threads would go on to the end; finished cells are kept
+
+
+def compute(name: str, device: jax.Device, commit: str) -> int:
+    """Run an experiment on a device and write its records; say how many runs it had."""
+    grid = GRIDS[name]
+    sweep = sweeps.run(
+        experiments.adapt,
+        grid,
+        SEEDS[name],
+        jax.random.key(SEED),
+        directory=RUNS / name,
+        devices=[device],
+        traced=[parameter for parameter in TRACED if parameter in grid],
+    )
+    if sweep.failures:
+        raise SystemExit(f"{name}: {len(sweep.failures)} cells failed:\n{sweep.failures[0]}")
+    provenance = {
+        "grid": grid,
+        "seed": SEED,
+        "seeds": SEEDS[name],
+        "commit": commit,
+        "weights": pretraining.load_weights()[1]["commit"],
+        "versions": {package: metadata.version(package) for package in PACKAGES},
+    }
+    experiments.write_records(RECORDS / f"{name}.json", sweep.records, provenance)
+    return len(sweep.records["seed"])
 
 
 if __name__ == "__main__":

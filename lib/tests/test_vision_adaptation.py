@@ -5,6 +5,7 @@ import re
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from flax import nnx
 
@@ -78,11 +79,16 @@ def by_hand(model, X, additions=None):
     return last @ w["head"] + w["head_bias"], np.stack(seen)
 
 
-@pytest.mark.parametrize("name", [None, "prompts", "deep prompts", "prompt as reader", "low rank"])
-def test_transformer_is_its_equations(backbone, labelled, name):
+READERS = Method(num_prompts=3, reader=True, learning_rate=1.0)
+
+
+@pytest.mark.parametrize(
+    "method", [None, *(METHODS[name] for name in ("prompts", "deep prompts", "low rank")), READERS]
+)
+def test_transformer_is_its_equations(backbone, labelled, method):
     X, additions = labelled.tokens[0], None
-    if name is not None:
-        additions = Adapted(METHODS[name], backbone, rngs=nnx.Rngs(3)).additions
+    if method is not None:
+        additions = Adapted(method, backbone, rngs=nnx.Rngs(3)).additions
         up = additions.up[...]
         additions.up = nnx.Param(up + jax.random.normal(jax.random.key(4), up.shape))
     scores, attention = by_hand(backbone, X, additions)
@@ -97,6 +103,9 @@ def test_features_are_what_a_layer_sees(backbone, labelled):
     expected = embedded / size * backbone.attention_scale[0]
     np.testing.assert_allclose(backbone.features(X, 0), expected, rtol=1e-4)
     assert (backbone.features(X, 1) != backbone.features(X, 0)).all()
+    found = adaptation.features(backbone, labelled, 1)
+    np.testing.assert_allclose(found.tokens[0], backbone.features(X, 1), rtol=1e-4, atol=1e-6)
+    np.testing.assert_array_equal(found.labels, labelled.labels)
 
 
 @pytest.mark.parametrize("method", [Method(learning_rate=1.0), METHODS["low rank"]])
@@ -173,9 +182,39 @@ def test_fits_see_only_the_canvases_they_may_use(backbone, labelled):
     assert np.isnan(adaptation.fit(key, method, backbone, spoiled, 4, **run).losses).any()
 
 
+def test_a_fit_is_adam_with_a_cosine_schedule(backbone, labelled):
+    """Three steps on the head, one after the other, with a rate in place of the method's."""
+    key, method, rate = jax.random.key(5), METHODS["head"], 0.2
+    run = {"learning_rate": rate, "num_steps": 3, "batch_size": 6}
+    found = adaptation.fit(key, method, backbone, labelled, 4, **run).model.backbone
+    batches = jax.random.randint(jax.random.split(key)[1], (3, 6), 0, 12)
+    head, bias = backbone.head[...], backbone.head_bias[...]
+    adam = optax.adam(optax.cosine_decay_schedule(rate, 3))
+    state = adam.init((head, bias))
+    for members in batches:
+
+        def loss(weights, members=members):
+            model = jax.tree.map(lambda leaf: leaf, backbone)
+            model.head, model.head_bias = map(nnx.Param, weights)
+            return adaptation.cross_entropy(model, jax.tree.map(lambda x: x[members], labelled))
+
+        step, state = adam.update(jax.grad(loss)((head, bias)), state)
+        head, bias = head + step[0], bias + step[1]
+    np.testing.assert_allclose(found.head[...], head, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(found.head_bias[...], bias, rtol=1e-4, atol=1e-5)
+
+
+def test_a_reader_starts_near_the_class_token(backbone):
+    start = Adapted(METHODS["prompt as reader"], backbone, rngs=nnx.Rngs(3))
+    away = jnp.linalg.norm(start.additions.prompts[0, 0] - backbone.class_token[...])
+    assert 0 < away < 0.3 * jnp.linalg.norm(backbone.class_token[...])
+
+
 @pytest.fixture
 def one_layer(labelled):
-    return PatchAttention(6, 3, rngs=nnx.Rngs(7)), labelled.tokens[0]
+    model = PatchAttention(6, 3, rngs=nnx.Rngs(7))
+    model.bias[...] = jnp.array([0.5, -1.0, 2.0])
+    return model, labelled.tokens[0]
 
 
 def test_patch_attention_is_the_layer_of_d2(one_layer):

@@ -1,14 +1,18 @@
 """Records are what a re-run of a cell gives, damaged ones are met with clear words, claims hold."""
 
+import dataclasses
 import json
+import types
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from prompt_attention import sweeps
-from prompt_attention.vision import experiments
+from prompt_attention.vision import adaptation, experiments, images
 from prompt_attention.vision.adaptation import METHODS
+from prompt_attention.vision.canvases import Canvases
 from prompt_attention.vision.pretraining import load_weights
 
 
@@ -34,16 +38,99 @@ def test_records_are_what_a_rerun_of_a_cell_gives(method, tmp_path):
         np.testing.assert_allclose(again.records[name][0], columns[name][chosen][0], atol=0.012)
 
 
+@dataclasses.dataclass
+class Law:
+    """A family whose canvases hold the images of a split in turn."""
+
+    num_relevant: int = 0
+
+    def sample(self, key, split, n):
+        tokens = np.resize(np.asarray(split.images).reshape(-1, 64), (n, 16, 64))
+        relevant = np.arange(16) < np.full((n, 1), self.num_relevant)
+        return Canvases(*map(jnp.asarray, (tokens, np.arange(n) % 10, relevant)))
+
+
+@pytest.fixture
+def told(monkeypatch):
+    """Run an experiment that fits and judges nothing; what it hands to those who would."""
+
+    def fit(key, method, backbone, canvases, per_class, *, learning_rate):
+        heard.update(method=method, fitted=canvases, per_class=per_class, rate=learning_rate)
+        return adaptation.Fit(lambda X: -jnp.arange(10.0), jnp.zeros(1))  # says 0 to everything
+
+    def features(backbone, canvases, layer):
+        return canvases._replace(tokens=canvases.tokens + 100.0 * (layer + 1))
+
+    def accuracy(model, canvases):
+        heard["judged"] = canvases
+        return 0.5
+
+    def run(**settings):
+        heard.clear()
+        results = experiments.adapt(jax.random.key(0), family="partial", **settings)
+        return types.SimpleNamespace(**heard, results=results)
+
+    heard, mass = {}, lambda model, canvases: jnp.zeros(1)
+    laws = {"partial": Law()}
+    stubs = {"fit": fit, "features": features, "accuracy": accuracy, "attention_mass": mass}
+    for name, value in {**stubs, "FAMILIES": laws}.items():
+        monkeypatch.setattr(experiments, name, value)
+    return run
+
+
+def digits(part):
+    """The different images on canvases, or those of a split, as bytes."""
+    tiles = part.tokens if isinstance(part, Canvases) else part.images
+    return {tile.tobytes() for tile in np.asarray(tiles).reshape(-1, 64)}
+
+
+def test_a_run_fits_and_judges_on_the_splits_it_names(told):
+    train, test = images.load("train"), images.load("test")
+    run = told(method="head")
+    assert (digits(run.fitted), digits(run.judged)) == (digits(train), digits(test))
+    run = told(method="head", judge="validation")
+    assert (digits(run.fitted), digits(run.judged)) == tuple(map(digits, images.halves(train)))
+
+
+def test_a_run_does_what_its_settings_say(told):
+    run = told(method="prompts", num_prompts=7, learning_rate=0.5, per_class=3)
+    assert run.method == dataclasses.replace(METHODS["prompts"], num_prompts=7)
+    assert (run.rate, run.per_class) == (0.5, 3)
+    assert run.fitted.labels.tolist() == [*range(10)] * experiments.ALL
+    assert len(run.judged.labels) == experiments.NUM_TEST
+    assert run.results["accuracy"] == 0.5
+    run = told(method="head", num_relevant=9)
+    for part in (run.fitted, run.judged):
+        assert set(part.relevant.sum(axis=1).tolist()) == {9}
+    run = told(method="one layer", layer=2)
+    for part in (run.fitted, run.judged):
+        assert 300 <= part.tokens.min() <= part.tokens.max() <= 301
+
+
+def test_training_accuracy_counts_the_canvases_that_were_used(told, monkeypatch):
+    """The first 30 of 40; labels 1 and 2 are 0 there, and the model says 0 to everything."""
+
+    def sample(law, key, split, n):
+        labels = jnp.arange(n) % 10 * (jnp.arange(n) % 10 > 2)
+        return Canvases(jnp.zeros((n, 16, 64)), labels, jnp.ones((n, 16), bool))
+
+    monkeypatch.setattr(Law, "sample", sample)
+    monkeypatch.setattr(experiments, "ALL", 4)
+    labels = np.arange(30) % 10 <= 2
+    found = told(method="head", per_class=3).results["training accuracy"]
+    np.testing.assert_allclose(found, labels.mean(), rtol=1e-6)
+
+
 def test_every_cell_has_its_runs():
     for name in experiments.RECORDS:
         columns, about = experiments.read_records(name)
         sizes = [len(values) for values in about["grid"].values()]
-        assert about["seeds"] >= (2 if name in ("rates", "layers") else 5)
+        assert about["seeds"] >= (2 if name in ("families", "rates", "layers") else 5)
         assert {len(column) for column in columns.values()} == {np.prod(sizes) * about["seeds"]}
         assert np.isfinite(columns["accuracy"]).all()
 
 
-@pytest.mark.parametrize("name", ["rates", "layers", "labels"])
+@pytest.mark.parametrize("name", sorted({*experiments.RECORDS} - {"prompts"}))
 def test_records_belong_to_the_weights(name):
     assert experiments.read_records(name)[1]["weights"] == load_weights()[1]["commit"]
 
@@ -112,6 +199,21 @@ def test_methods_differ_and_the_best_is_not_perfect():
     for family in ("partial", "marked"):
         head = compared("head", family=family)[0]
         assert compared("untouched", family=family)[0] + 0.05 < head < best[family] - 0.1
+
+
+def test_families_are_neither_solved_nor_hopeless_on_validation_canvases():
+    """Their difficulty is no finding on test canvases: adaptation gains, and is not perfect."""
+    columns, _ = experiments.read_records("families")
+    assert set(columns["judge"]) == {"validation"}
+    for family in ("full", "partial", "embedded"):
+        where = {"family": family, "judge": "validation"}
+        methods, means, _ = experiments.summary(columns, "accuracy", "method", **where)
+        means = dict(zip(methods.tolist(), means, strict=True))
+        assert means["untouched"] + 0.1 < max(means.values()) < 0.97
+    rates, _ = experiments.read_records("rates")
+    where = {"family": "marked", "method": "everything", "judge": "validation"}
+    _, means, _ = experiments.summary(rates, "accuracy", "learning_rate", **where)
+    assert 0.5 < max(means) < 0.97
 
 
 @pytest.fixture

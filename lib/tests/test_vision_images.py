@@ -129,6 +129,15 @@ def test_cifar10_has_the_interface_of_the_digits(parquet_file, monkeypatch):
     assert split.backgrounds.shape[1:] == (128, 128, 3)
 
 
+def test_cifar10_has_three_parts_that_share_nothing(parquet_file, monkeypatch):
+    pixels = np.zeros((5, 32, 32, 3), np.uint8)
+    monkeypatch.setattr(cifar10, "PRETRAIN", 3)
+    paths = {"train": [0, 1, 2, 3, 4], "test": [5, 6, 7, 8, 9]}
+    monkeypatch.setattr(cifar10, "fetch", lambda name: parquet_file(pixels, paths[name]))
+    found = {name: cifar10.load(name)[1].tolist() for name in images.SPLITS}
+    assert found == {"pretrain": [0, 1, 2], "train": [3, 4], "test": [5, 6, 7, 8, 9]}
+
+
 def test_files_that_are_not_cifar10(parquet_file, tmp_path):
     square = np.zeros((1, 16, 16, 3), np.uint8)
     with pytest.raises(ValueError, match=re.escape("picture 0 has (16, 16) pixels")):

@@ -80,6 +80,16 @@ def test_the_gap_shrinks_as_examples_and_dimensions_grow(moments, populations):
     assert gaps[2] < gaps[0] / 4
 
 
+def test_the_standard_error_counts_the_test_canvases(moments, populations):
+    """Heads of many examples are alike: then a canvas is right or wrong, as a coin is."""
+    learn, judge = populations
+    few = jax.tree.map(lambda leaf: leaf[:200], judge)
+    key, context = jax.random.key(3), moments.context
+    found = probing.averaged_head_error(key, learn, few, context, 0.0, 4000, 50)
+    coin = np.sqrt(found.value * (1 - found.value) / 200)
+    assert 0.8 * coin < found.standard_error < 1.05 * coin
+
+
 def core_moments(d):
     """Isotropic noise on irrelevant tokens alone, nothing on relevant ones."""
     base = jnp.eye(d)

@@ -27,7 +27,7 @@ from prompt_attention.vision.pretraining import load_weights
 FAMILIES = {
     "full": Family(name="full", strength=0.35, noise_std=0.5),
     "partial": Family(name="partial", num_relevant=4, strength=0.7, noise_std=0.2),
-    "embedded": Family(name="embedded", strength=0.9, noise_std=0.1, scales=(3.0, 4.0)),
+    "embedded": Family(name="embedded", scales=(3.8, 4.0)),
     "marked": Family(name="marked", num_relevant=4, mark=0.5, noise_std=0.2),
 }
 """The canvases of the chapter: hard enough that methods differ."""
@@ -40,7 +40,7 @@ NUM_TEST = 1000
 LAYER = 0
 """The layer whose incoming features the one-layer model reads."""
 
-RECORDS = ("rates", "layers", "labels", "relevant", "prompts")
+RECORDS = ("labels", "relevant", "prompts", "families", "rates", "layers")
 
 
 def adapt(
