@@ -70,16 +70,6 @@ async function dragsHandle(page, name, kind) {
   assert.notEqual((await shown(page, name)).text, before.text);
 }
 
-test("a page that is printed shows figures that nobody has scrolled to", async () => {
-  const { page, faults, close } = await open(browser, base, "performance.html");
-  const undrawn = () => page.$$eval("[data-explorable] svg", (all) => all.filter((svg) => !svg.querySelector("g > *")).length);
-  assert.ok((await undrawn()) > 0, "a figure that is far away");
-  await page.pdf();
-  assert.equal(await undrawn(), 0);
-  await close();
-  assert.deepEqual(faults, []);
-});
-
 test("every explorable is in a chapter", () => {
   assert.deepEqual([...new Set(FIGURES.map(([, name]) => name))].sort(), NAMES);
 });
