@@ -180,7 +180,7 @@ attack: $(INSTALLED) ## all attacks on the grader, which `make test` runs ten of
 pretrain: $(INSTALLED) ## train the vision transformer anew and write its weights (minutes)
 	$(BIN)/python experiments/pretrain.py
 
-# Runs take seconds, and so does compiling them: less of the compiler's care halves the time.
+# Runs take seconds, and so does compiling them: with less of the compiler's care that takes about half.
 experiments: $(INSTALLED) ## adapt it in every way and write the records (forty minutes or more)
 	XLA_FLAGS=--xla_backend_optimization_level=1 $(BIN)/python experiments/adapt.py
 
