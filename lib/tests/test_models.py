@@ -158,7 +158,8 @@ def test_models_stack_under_vmap():
         return models.PromptAttention(4, head=head, prompt=prompt)(tokens)
 
     stacked = jax.vmap(run)(heads, prompts)
-    np.testing.assert_allclose(stacked, [run(*p) for p in zip(heads, prompts, strict=True)])
+    alone = [run(*p) for p in zip(heads, prompts, strict=True)]
+    np.testing.assert_allclose(stacked, alone, rtol=1e-6)
 
 
 def test_cost_counts_parameters_and_operations():
