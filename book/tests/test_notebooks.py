@@ -22,7 +22,7 @@ sys.path.insert(0, {str(BOOK / "_ext")!r})
 extensions = ["myst_nb", "sphinx_book_theme", "sphinx_proof", "sphinx_exercise"]
 extensions += ["sphinxcontrib.bibtex", "sphinx.ext.autodoc"]
 extensions += ["bookext." + name for name in
-    ("mathematics", "figures", "explorable", "claims", "repository", "notebooks")]
+    ("mathematics", "figures", "explorable", "benchmarks", "claims", "repository", "notebooks")]
 html_theme = "sphinx_book_theme"
 html_baseurl = ""
 numfig = True
@@ -52,6 +52,7 @@ kernelspec: {name: python3, display_name: Python 3}
 file_format: mystnb
 ---
 """
+MEASURED = '{"works": {"one step": {"versions": {"library": {"seconds": 2.5}}}}, "goals": []}'
 INDEX = (
     HEAD
     + r"""# A small book
@@ -83,6 +84,8 @@ $$ (eq-two)
 :::{prf:theorem} Moments (X)
 :label: moments
 See {eq}`eq-one`, {eq}`eq-two`, {prf:ref}`word`, {prf:ref}`D1` and {claim}`D1`.
+
+It took {measured}`one step | library | seconds` s.
 
 - One item with {numref}`fig-line`.
 - Another, in {doc}`other` and {ref}`the last section <sec-last>`.
@@ -203,6 +206,7 @@ def build(folder, index=INDEX, **environ):
     source.mkdir()
     pages = {"index.md": index, "other.md": OTHER}
     files = {"conf.py": CONF, "claims.yml": CLAIMS, "references.bib": BIB, **pages}
+    files["benchmarks.json"] = MEASURED
     for name, text in files.items():
         (source / name).write_text(text, "utf-8")
     (source / "picture.png").write_bytes(PNG)
@@ -303,6 +307,7 @@ def test_what_the_small_book_lacks_is_seen():
         "<details><summary><b>Proof</b></summary>\n\n**Step 1.** Hidden words. $\\square$\n\n"
         "</details>",
         "> **Proof**\n>\n> Open words.",
+        "It took 2.50 s.",
         "**Observation 1**\n>\n> Seen words.",
         "**Proposition 1 (Small)**\n>\n> Proposed words.",
         "**Fig. 1.** A line with slope $\\zeta$ by "

@@ -264,7 +264,7 @@ def test_an_explorable_has_a_picture_without_its_script(index):
     stage = index.partition('data-explorable="attention"')[2].partition("</figure>")[0]
     assert 'role="img" aria-label="Weights of fifty tokens"' in stage
     assert "of 50 tokens are relevant" in stage
-    assert '<span class="caption-number">Fig. 2 </span>' in stage
+    assert re.search(r'<span class="caption-number">Fig. \d </span>', stage)
 
 
 def test_claims_are_links(index, other):
