@@ -2,7 +2,6 @@
 
     python bench/run.py             all parts, one after the other, and the table of goals
     python bench/run.py PART ...    these parts; the others stay as they were measured before
-    python bench/run.py --quick ... leaves the memory out, which takes a process for each version
 
 Each part runs in a process of its own, pinned to one core, and is written to book/benchmarks.json
 as soon as it is finished. It needs Linux; a part that needs PyTorch, a C compiler or a second core
@@ -71,17 +70,14 @@ def compared(work):
     """Median times of all versions of a work, how much slower than the library, and memory."""
     with _precision(work):
         times = interleaved({name: make() for name, make in VERSIONS[work]().items()})
-    found = {
+    return {
         name: {
             "milliseconds": 1e3 * statistics.median(seconds),
             "library is faster": ratio(times, name, "library"),
+            "megabytes": float(_script("run.py", "memory", work, name)),
         }
         for name, seconds in times.items()
     }
-    if "--quick" not in sys.argv:
-        for name, values in found.items():
-            values["megabytes"] = float(_script("run.py", "memory", work, name))
-    return found
 
 
 def _precision(work):
@@ -225,15 +221,11 @@ def main(arguments):
     if arguments[:1] == ["measure"]:
         measure(arguments[1])
         return
-    quick, arguments = (
-        [a for a in arguments if a == "--quick"],
-        [a for a in arguments if a != "--quick"],
-    )
     if unknown := set(arguments) - set(PARTS):
         sys.exit(f"error: parts are {', '.join(PARTS)}; there is no {', '.join(sorted(unknown))}")
     for part in arguments or PARTS:
         print(f"[bench] {PARTS[part][0]}", flush=True)
-        print(_script("run.py", "measure", part, *quick), end="", flush=True)
+        print(_script("run.py", "measure", part), end="", flush=True)
     print(goals.table(json.loads(RESULT.read_text("utf8"))["goals"]))
 
 

@@ -49,10 +49,6 @@ kernelspec: {name: python3, display_name: Python 3}
 ---
 # A small book
 
-```{toctree}
-other
-```
-
 Inline $\norm{x}$, see {eq}`one`, {numref}`fig-attention` and {claim}`D1`.
 
 $$ \E[x] = m $$ (one)
@@ -90,6 +86,10 @@ ax.plot([1, 2], [3, 4], color="black", label="rise");
 :name: fig-attention
 Weights, with $\zeta$ and {claim}`D1`.
 :::
+
+```{toctree}
+other
+```
 """
 BENCHMARKS = """{
  "works": {"work A": {
@@ -264,7 +264,7 @@ def test_an_explorable_has_a_picture_without_its_script(index):
     stage = index.partition('data-explorable="attention"')[2].partition("</figure>")[0]
     assert 'role="img" aria-label="Weights of fifty tokens"' in stage
     assert "of 50 tokens are relevant" in stage
-    assert re.search(r'<span class="caption-number">Fig. \d </span>', stage)
+    assert '<span class="caption-number">Fig. 2 </span>' in stage
 
 
 def test_claims_are_links(index, other):
