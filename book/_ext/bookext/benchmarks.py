@@ -89,7 +89,7 @@ def draw(results: Results):
 
     with context({}):  # whatever the style sets is taken back
         use_style()
-        figure = Figure(figsize=(8.5, 4.6))
+        figure = Figure(figsize=(8.5, 6.4))
         ax = figure.subplots()
         measured = [goal for goal in results["goals"] if goal["value"] is not None]
         for met, label in ((True, "met"), (False, "missed")):
@@ -100,8 +100,10 @@ def draw(results: Results):
             ax.plot(reach, places, "o", label=label, color=color, **fill)
         ax.axvline(1, color="black", linewidth=1)
         ax.set_xscale("log")
+        ax.xaxis.set_major_formatter("{x:g}")
+        ax.xaxis.set_minor_formatter("{x:g}")
         ax.set_yticks(range(len(measured)), [f"{g['work']}:\n{g['what']}" for g in measured],
-                      fontsize=6)  # fmt: skip
+                      fontsize="small")  # fmt: skip
         ax.invert_yaxis()
         ax.set_xlabel("measured, in units of the aim; to the right of the line is better")
         ax.legend(loc="lower right")
