@@ -191,9 +191,11 @@
     window.addEventListener("beforeprint", () => width || redraw());
   }
 
+  // The static picture stands until the browser has nothing more urgent to do, such as showing the page.
+  const idle = window.requestIdleCallback || setTimeout;
   kit.mount = (figure) => {
     document.querySelectorAll(`[data-explorable="${figure.name}"]`).forEach((stage, index) => {
-      mount(stage, figure, index ? `${figure.name}${index + 1}` : figure.name);
+      idle(() => mount(stage, figure, index ? `${figure.name}${index + 1}` : figure.name));
     });
   };
 })(window.explorable);
