@@ -1,5 +1,7 @@
 """Fixtures and the settings that every test of the library shares."""
 
+import contextlib
+
 import jax
 import jax.numpy as jnp
 import pytest
@@ -7,22 +9,33 @@ import pytest
 # The library is not imported here: older releases of jaxtyping can no longer check it then.
 
 
+@contextlib.contextmanager
+def _double(wanted):
+    before = jax.config.jax_enable_x64
+    jax.config.update("jax_enable_x64", wanted)
+    yield
+    jax.config.update("jax_enable_x64", before)
+
+
 @pytest.fixture(params=["float32", "float64"])
 def dtype(request):
     """Both precisions; float64 switches it on in jax for the test."""
-    before = jax.config.jax_enable_x64
-    jax.config.update("jax_enable_x64", request.param == "float64")
-    yield jnp.dtype(request.param)
-    jax.config.update("jax_enable_x64", before)
+    with _double(request.param == "float64"):
+        yield jnp.dtype(request.param)
 
 
 @pytest.fixture
 def float64():
     """Double precision for the test."""
-    before = jax.config.jax_enable_x64
-    jax.config.update("jax_enable_x64", True)
-    yield
-    jax.config.update("jax_enable_x64", before)
+    with _double(True):
+        yield
+
+
+@pytest.fixture(scope="module")
+def float32():
+    """Single precision for the tests of a module, which compare with what was computed in it."""
+    with _double(False):
+        yield
 
 
 @pytest.fixture

@@ -65,7 +65,7 @@ def test_a_matrix_revealed_on_the_way_is_gaussian():
     """Each direction is chosen by the last product; mean and covariance of all entries after it."""
 
     def revealed(key):
-        Z = DeferredMatrix.of(key, (3, 2), (4, 2), jnp.float32)
+        Z = DeferredMatrix.of(key, (3, 2), (4, 2), jnp.result_type(float))
         c, Z = Z.times(jnp.array([1.0, 2.0]))
         x, Z = Z.transposed_times(c)
         c, Z = Z.times(x / jnp.linalg.norm(x))

@@ -234,9 +234,9 @@ def test_patch_attention_is_the_layer_of_d2(one_layer):
 def test_patch_attention_trains_all_of_its_parameters(backbone, labelled):
     method = METHODS["one layer"]
     seen = adaptation.features(backbone, labelled, 0)
-    run = adaptation.fit(jax.random.key(9), method, backbone, seen, 4, num_steps=60, batch_size=6)
+    run = adaptation.fit(jax.random.key(9), method, backbone, seen, 4, num_steps=400, batch_size=12)
     assert adaptation.num_trained(method, run.model) == 8 + 3 * 8 + 3
-    assert adaptation.accuracy(run.model, seen) > 0.6
+    assert adaptation.accuracy(run.model, seen) > 0.9
     assert run.losses[-5:].mean() < run.losses[:5].mean()
 
 

@@ -15,6 +15,8 @@ from prompt_attention.vision.adaptation import METHODS
 from prompt_attention.vision.canvases import Canvases
 from prompt_attention.vision.pretraining import load_weights
 
+pytestmark = pytest.mark.usefixtures("float32")
+
 
 @pytest.mark.parametrize("method", ["untouched", "one layer"])
 def test_records_are_what_a_rerun_of_a_cell_gives(method, tmp_path):

@@ -12,6 +12,8 @@ from safetensors.numpy import load_file, save_file
 from prompt_attention.vision import adaptation, images, pretraining
 from prompt_attention.vision.transformer import Shape, VisionTransformer
 
+pytestmark = pytest.mark.usefixtures("float32")
+
 SMALL = Shape(num_tokens=16, patch_dim=64, num_classes=10, width=4, layers=1, heads=1, hidden=4)
 
 
