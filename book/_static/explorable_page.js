@@ -191,11 +191,12 @@
     window.addEventListener("beforeprint", () => width || redraw());
   }
 
-  // The static picture stands until the browser has nothing more urgent to do, such as showing the page.
-  const idle = window.requestIdleCallback || setTimeout;
   kit.mount = (figure) => {
     document.querySelectorAll(`[data-explorable="${figure.name}"]`).forEach((stage, index) => {
-      idle(() => mount(stage, figure, index ? `${figure.name}${index + 1}` : figure.name));
+      const start = () => mount(stage, figure, index ? `${figure.name}${index + 1}` : figure.name);
+      // While the page loads the static picture stands (settle.js).
+      if ("loading" in document.documentElement.dataset) window.addEventListener("settled", start, { once: true });
+      else start();
     });
   };
 })(window.explorable);

@@ -1,7 +1,17 @@
-// While a page loads, the parts of its sections that are far from the window wait (book.css). Once it is
-// shown, whole sections are laid out, so that links lead to places that no longer move.
+// While a page loads at its beginning, what is not yet near the window waits: parts of sections (book.css)
+// and figures that answer back. It ends when the page is shown, or earlier at the first click: a link must
+// lead to a place that no longer moves. An address with a place in it waits for nothing.
 (function () {
   "use strict";
-  const settle = () => (document.documentElement.dataset.settled = "");
-  window.addEventListener("load", () => (window.requestIdleCallback || setTimeout)(settle));
+  const root = document.documentElement;
+  if (location.hash) return;
+  root.dataset.loading = "";
+  const settle = () => {
+    if (!("loading" in root.dataset)) return;
+    delete root.dataset.loading;
+    window.dispatchEvent(new Event("settled"));
+  };
+  const idle = window.requestIdleCallback || setTimeout;
+  window.addEventListener("load", () => idle(settle));
+  window.addEventListener("click", settle, { capture: true, once: true });
 })();

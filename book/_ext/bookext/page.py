@@ -140,7 +140,7 @@ def setup(app) -> dict[str, bool]:
     """Register the style sheet and the mending."""
     app.add_css_file("book.css", priority=900)
     app.add_js_file("scrollers.js", loading_method="defer", priority=700)
-    app.add_js_file("settle.js", loading_method="defer", priority=700)
+    app.add_js_file("settle.js", priority=100)  # before there is anything to lay out
     app.connect("build-finished", measure_no_more)
     app.connect("config-inited", use_own_folders)
     app.connect("config-inited", drop_second_header)
