@@ -1,6 +1,6 @@
 // Size and time to ready of every page, side by side with the stock theme's (stock.py), each load with
 // an empty cache and the two sites in turn. Ready is when the page, its formulas and its fonts stand.
-// The limit of the ratio is for chapters, which have something to gain. The stock theme gets MathJax from this machine too.
+// The limit of the ratio is for chapters; the stock theme gets MathJax from this machine too.
 // Arguments: the folder of the stock site, and names of pages where only some are wanted.
 import { readFile } from "node:fs/promises";
 import { createRequire } from "node:module";

@@ -64,7 +64,8 @@
           ["theory", "line", "uniform weight 1/T"],
         ]);
         picture.plane({ x: [0, T + 1], y: [0, 1.08 * Math.max(1.5 / T, ...weights)] });
-        picture.axes({ x: picture.width < 480 ? "token, relevant ones first" : "token, relevant ones first, then by weight", y: "attention weight" });
+        const order = picture.width < 480 ? "" : ", then by weight";
+        picture.axes({ x: `token, relevant ones first${order}`, y: "attention weight" });
         const r = picture.width / T > 8 ? 3.5 : 2.2;
         weights.forEach((weight, t) => {
           const style = t < s.relevant ? "relevant" : "irrelevant";
