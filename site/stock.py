@@ -42,6 +42,7 @@ def setup(app) -> dict[str, bool]:
 
 def _use_mathjax(config, macros: dict[str, object]) -> None:
     config.mathjax3_config = {"tex": {"macros": macros}}
+    config.mathjax_path = "mathjax/tex-mml-chtml.js"  # bench.mjs puts it there
 
 
 def main() -> None:

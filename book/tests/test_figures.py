@@ -106,15 +106,26 @@ def test_a_cloud_of_dots_is_one_path():
     assert "stroke: #d55e00; stroke-width: 4; stroke-linecap: round; stroke-opacity: 0.5" in svg
 
 
+def test_a_cloud_of_triangles_is_one_path():
+    triangle = "M 0 -1.5 \nL -1.5 1.5 \nL 2.5 1.5 \nz\n"
+    svg = themed_svg(cloud(150, marker=triangle), alt="A cloud", prefix="a")
+    assert "<use" not in svg
+    assert svg.count("z") == 150 + 1  # and the marker's own
+    assert "M149.00 1.23m0 -1.5l-1.5 3 4 0z" in svg
+    assert 'z" style="fill: #d55e00; fill-opacity: 0.5"' in svg
+
+
 @pytest.mark.parametrize(
     "drawn",
     [
         cloud(50),
         cloud(150, marker="M -2 -2 L 2 2 z"),
+        cloud(150, marker="M -2 -2 L 2 2 L 3 3"),
+        cloud(150, marker="M -2 -2 C 1 1 1 1 1 1 L 3 3 z"),
         cloud(150, style="fill: none"),
         cloud(150).replace("fill-opacity: 0.5", "fill-opacity: 0.4", 1),
     ],
-    ids=["few", "no disc", "open", "not all alike"],
+    ids=["few", "two corners", "not closed", "curved", "open", "not all alike"],
 )
 def test_other_marks_stay(drawn):
     svg = themed_svg(drawn, alt="A cloud", prefix="a")

@@ -7,7 +7,7 @@ image of the book, drawn or not, needs a text alternative that says what it show
 from __future__ import annotations
 
 import re
-from itertools import count
+from itertools import count, pairwise
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -26,6 +26,8 @@ _GREY = re.compile(r"#(?:([0-9a-f])\1\1|([0-9a-f]{2})\2\2)$")
 _REFERENCE = re.compile(r"url\(#([^)]+)\)")
 # Below this share of its size a figure's letters are too small to read; there it scrolls.
 LEAST_SHARE = 0.56
+_CORNER = re.compile(r"[ML] (\S+) (\S+)")
+_STRAIGHT = re.compile(r"M \S+ \S+(\s+L \S+ \S+){2,}\s+z\s*")
 _LONG = re.compile(r"-?\d+\.\d{3,}")
 _FILE_NAME = re.compile(r"\S*(/\S+|\.(svg|png|jpe?g|gif|webp|pdf))$", re.IGNORECASE)
 
@@ -118,8 +120,36 @@ def _declared(style: str) -> dict[str, str]:
     return {name.strip(): value.strip() for name, _, value in pairs}
 
 
-def _merge_dots(root: ElementTree.Element, least: int = 100) -> None:
-    """Draw a cloud of equal dots as one path, each dot a line without length and with round ends.
+def _dots(marker: ElementTree.Element, look: dict[str, str]) -> tuple[str, dict[str, str]] | None:
+    """Return the path and the look of discs: lines without length and with round ends."""
+    radius = _radius(marker)
+    if radius is None or look.get("fill", "none") == "none":
+        return None
+    edge = 0 if look.get("stroke", "none") == "none" else 1
+    return "M{0:.2f} {1:.2f}h0", {
+        "fill": "none",
+        "stroke": look["fill"],
+        "stroke-width": f"{2 * radius + edge * float(look.get('stroke-width', 1)):g}",
+        "stroke-linecap": "round",
+        "stroke-opacity": look.get("fill-opacity", "1"),
+    }
+
+
+def _corners(
+    marker: ElementTree.Element, look: dict[str, str]
+) -> tuple[str, dict[str, str]] | None:
+    """Return the path and the look of markers with straight sides and an inside."""
+    if not _STRAIGHT.fullmatch(marker.get("d", "")):
+        return None
+    corners = [(float(x), float(y)) for x, y in _CORNER.findall(marker.get("d"))]
+    steps = (f"{x - a:g} {y - b:g}" for (a, b), (x, y) in pairwise(corners))
+    x, y = corners[0]
+    ours = _declared(marker.get("style", "")) | look
+    return f"M{{0:.2f}} {{1:.2f}}m{x:g} {y:g}l{' '.join(steps)}z", ours
+
+
+def _merge_clouds(root: ElementTree.Element, least: int = 100) -> None:
+    """Draw a cloud of equal markers as one path.
 
     A cloud of thousands of elements makes a page slow to lay out, and four times as large.
     """
@@ -130,18 +160,18 @@ def _merge_dots(root: ElementTree.Element, least: int = 100) -> None:
             continue
         kinds = {(use.get(f"{XLINK}href"), use.get("style", "")) for use in uses}
         reference, style = next(iter(kinds))
-        radius = _radius(named.get((reference or "#")[1:]))
-        colours = _declared(style)
-        if len(kinds) > 1 or radius is None or colours.get("fill", "none") == "none":
+        marker = named.get((reference or "#")[1:])
+        if len(kinds) > 1 or marker is None:
             continue
-        edge = 0 if colours.get("stroke", "none") == "none" else 1
-        width = 2 * radius + edge * float(colours.get("stroke-width", 1))
-        points = (f"M{float(use.get('x')):.2f} {float(use.get('y')):.2f}h0" for use in uses)
+        drawn = _dots(marker, _declared(style)) or _corners(marker, _declared(style))
+        if drawn is None:
+            continue
+        one, look = drawn
+        points = [one.format(float(use.get("x")), float(use.get("y"))) for use in uses]
         for use in uses:
             group.remove(use)
-        look = f"fill: none; stroke: {colours['fill']}; stroke-width: {width:g}"
-        look += f"; stroke-linecap: round; stroke-opacity: {colours.get('fill-opacity', 1)}"
-        ElementTree.SubElement(group, f"{{{SVG}}}path", d="".join(points), style=look)
+        written = "; ".join(f"{name}: {value}" for name, value in look.items())
+        ElementTree.SubElement(group, f"{{{SVG}}}path", d="".join(points), style=written)
 
 
 def _rounded(coordinates: str) -> str:
@@ -165,7 +195,7 @@ def themed_svg(source: str, *, alt: str, prefix: str) -> str:
     """Return an SVG file as markup for the page, with colours of the theme and its own ids."""
     root = ElementTree.fromstring(source)
     _remove(root, {"metadata", "style", "title"})
-    _merge_dots(root)
+    _merge_clouds(root)
     _shorten(root)
     _clear_backgrounds(root)
     for element in root.iter():

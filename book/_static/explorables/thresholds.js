@@ -52,7 +52,9 @@
     ["linear", "linear attention", "1/6", "linear"],
     ["mean", "mean pooling", "1/3", "mean"],
   ];
-  const CURVES = MODELS.map(([, , , name]) => ZETAS.map((zeta) => [zeta, formulas[name](zeta)]));
+  // Computed when they are first drawn, not while the page loads.
+  let computed;
+  const curves = () => (computed ||= MODELS.map(([, , , name]) => ZETAS.map((zeta) => [zeta, formulas[name](zeta)])));
 
   function sample(state) {
     const verdicts = MODELS.map(([style, words, least, name]) => {
@@ -92,7 +94,7 @@
         s.verdicts.forEach((v, i) => {
           // Self-attention and mean pooling coincide from one half on: the later one is dashed.
           const dash = v.style === "mean" ? { "stroke-dasharray": "7 5" } : {};
-          picture.line(CURVES[i], { class: `curve ${v.style}`, ...dash });
+          picture.line(curves()[i], { class: `curve ${v.style}`, ...dash });
           picture.points([[x, v.threshold]], { class: v.style, r: 4 });
         });
         picture.handle([x, state.strength], { class: "prompt" });
