@@ -40,6 +40,14 @@ def test_canvas_fades_tiles_with_little_weight(ax):
     np.testing.assert_allclose(ax.images[0].get_array()[0], [0, 0, 0.75, 0.75])
 
 
+def test_pictures_stay_between_black_and_white(ax):
+    picture = np.array([[0.0, 0.2], [1.5, -1.0]])
+    framed = [False, False, True, False]
+    data.plot_picture(ax, picture, side=1, framed=framed, weights=[1, 0.5, 1, 0])
+    np.testing.assert_allclose(ax.images[0].get_array(), [[0, 0.6], [1, 1]])
+    assert [patch.get_xy() for patch in ax.patches] == [(-0.5, 0.5)]
+
+
 def test_plane_groups_tokens_by_kind(ax):
     points = np.array([[0.0, 1.0], [2.0, 3.0], [4.0, 5.0], [6.0, 7.0]])
     relevant = np.array([False, True, True, False])

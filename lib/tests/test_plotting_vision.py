@@ -7,15 +7,6 @@ from prompt_attention.plotting import vision
 from prompt_attention.vision.adaptation import METHODS
 
 
-def test_pictures_fade_by_weight_and_are_framed(ax):
-    picture = np.array([[0.0, 0.2], [1.5, -1.0]])
-    vision.plot_picture(
-        ax, picture, side=1, framed=[False, False, True, False], weights=[1, 0.5, 1, 0]
-    )
-    np.testing.assert_allclose(ax.images[0].get_array(), [[0, 0.6], [1, 1]])
-    assert [patch.get_xy() for patch in ax.patches] == [(-0.5, 0.5)]
-
-
 def test_methods_have_their_own_marks(ax):
     assert set(vision.METHOD_STYLES) == {"untouched", *METHODS}
     assert len(set(vision.METHOD_STYLES.values())) == 8

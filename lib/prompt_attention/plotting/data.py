@@ -7,8 +7,36 @@ from matplotlib.patches import Rectangle
 from prompt_attention.plotting import COLORS
 
 
+def plot_picture(ax: Axes, picture, *, side: int, framed=None, weights=None) -> Axes:
+    """Draw a picture of square tiles, some framed or all as strongly as they are attended to.
+
+    Args:
+        ax: where to draw.
+        picture: grey values [height width]; outside [0, 1] they are black and white.
+        side: pixels along a tile.
+        framed: booleans [T], the tiles to frame, row by row.
+        weights: numbers [T] in [0, 1], how strongly to show each tile over white.
+    """
+    picture = np.clip(np.asarray(picture), 0, 1)
+    columns = picture.shape[1] // side
+    if weights is not None:
+        strength = np.asarray(weights).reshape(-1, columns)
+        strength = np.kron(strength, np.ones((side, side)))
+        picture = strength * picture + (1 - strength)
+    # As it is: a picture that is stored pixel for pixel is small, and sharp at any size.
+    ax.imshow(picture, cmap="gray", vmin=0, vmax=1, interpolation="none")
+    for index in np.flatnonzero(framed) if framed is not None else ():
+        row, column = divmod(int(index), columns)
+        corner = (column * side - 0.5, row * side - 0.5)
+        ax.add_patch(
+            Rectangle(corner, side, side, fill=False, color=COLORS["relevant"], linewidth=2)
+        )
+    ax.set_axis_off()
+    return ax
+
+
 def plot_canvas(ax: Axes, tokens, *, columns: int, framed=None, weights=None) -> Axes:
-    """Draw the tokens of one picture as square grey tiles, row by row.
+    """Draw the tokens of one picture as square grey tiles, as :func:`plot_picture` does.
 
     Args:
         ax: where to draw.
@@ -20,18 +48,8 @@ def plot_canvas(ax: Axes, tokens, *, columns: int, framed=None, weights=None) ->
     tokens = np.asarray(tokens)
     side = round(tokens.shape[1] ** 0.5)
     tiles = tokens.reshape(-1, columns, side, side)
-    if weights is not None:
-        strength = np.asarray(weights).reshape(-1, columns, 1, 1)
-        tiles = strength * tiles + (1 - strength)
     picture = tiles.swapaxes(1, 2).reshape(-1, columns * side)
-    ax.imshow(picture, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-    for index in np.flatnonzero(framed) if framed is not None else ():
-        row, column = divmod(int(index), columns)
-        corner = (column * side - 0.5, row * side - 0.5)
-        frame = Rectangle(corner, side, side, fill=False, color=COLORS["relevant"], linewidth=2.5)
-        ax.add_patch(frame)
-    ax.set_axis_off()
-    return ax
+    return plot_picture(ax, picture, side=side, framed=framed, weights=weights)
 
 
 def plot_plane(ax: Axes, points, relevant, labels) -> Axes:

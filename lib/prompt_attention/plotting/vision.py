@@ -1,8 +1,7 @@
-"""Drawing for the chapter on vision: canvases, methods side by side, attention layer by layer."""
+"""Drawing for the chapter on vision: methods side by side, by labels and by cost."""
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.patches import Rectangle
 
 from prompt_attention.plotting import COLORS
 
@@ -17,33 +16,6 @@ METHOD_STYLES = {
     "one layer": (COLORS["relevant"], "*"),
 }
 """Colour and marker of each method."""
-
-
-def plot_picture(ax: Axes, picture, *, side: int, framed=(), weights=None) -> Axes:
-    """Draw a canvas, with frames around some tiles, or as strongly as tiles are attended to.
-
-    Args:
-        ax: where to draw.
-        picture: grey values [height width].
-        side: pixels along a tile.
-        framed: booleans [T], the tiles to frame.
-        weights: numbers [T] in [0, 1], how strongly to show each tile over white.
-    """
-    picture = np.clip(np.asarray(picture), 0, 1)
-    columns = picture.shape[1] // side
-    if weights is not None:
-        strength = np.asarray(weights).reshape(-1, columns)
-        strength = np.kron(strength, np.ones((side, side)))
-        picture = strength * picture + (1 - strength)
-    ax.imshow(picture, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-    for index in np.flatnonzero(framed):
-        row, column = divmod(int(index), columns)
-        corner = (column * side - 0.5, row * side - 0.5)
-        ax.add_patch(
-            Rectangle(corner, side, side, fill=False, color=COLORS["relevant"], linewidth=1.5)
-        )
-    ax.set_axis_off()
-    return ax
 
 
 def plot_methods(ax: Axes, curves: dict) -> Axes:
