@@ -3,7 +3,8 @@
 // A figure registers {name, title, controls, draw, describe, aspect, dragged}: `dragged` names the
 // two controls whose point in the plane the pointer may move. `draw(state, picture)` writes
 // marks into a Picture, which is text, so the same file draws the static picture under node when
-// the book is built. In a page, each control is a labelled input that keyboard and touch can move;
+// the book is built. In a page, each control is a labelled input that keyboard and touch can move
+// (`shows`: what to say for each of a slider's values, where it is not the value itself);
 // the state stands in the address, so a link shows what its sender saw.
 (function (root) {
   "use strict";
@@ -159,7 +160,7 @@
         ticks.some((t) => Math.abs(t) >= 1e4 || (t !== 0 && Math.abs(t) < 0.01))
           ? tick.toExponential(0)
           : format(tick, digits(ticks));
-      const xTicks = this.x.ticks(this.width < 480 ? 4 : 7);
+      const xTicks = labels.xTicks || this.x.ticks(this.width < 480 ? 4 : 7);
       const yTicks = this.y.ticks(this.height < 320 ? 4 : 6);
       for (const t of xTicks) {
         this.mark("line", { x1: this.x(t), x2: this.x(t), y1: m.top, y2: bottom, class: "grid" });
@@ -219,7 +220,7 @@
       let y = 14;
       for (const [style, shape, words] of entries) {
         this.words[style] = words;
-        const width = 26 + 7.2 * words.length;
+        const width = 36 + 7.6 * words.length;
         if (x + width > this.width && x > this.margin.left) {
           x = this.margin.left;
           y += 20;

@@ -66,7 +66,7 @@
       if (kind === "checkbox") input.checked = value;
       else input.value = String(value);
       if (kind === "range") {
-        shown.textContent = format(value, control.digits);
+        shown.textContent = format(control.shows ? control.shows[value] : value, control.digits);
         input.setAttribute("aria-valuetext", shown.textContent);
       }
     };

@@ -68,14 +68,14 @@
             { value: "accuracy", label: "accuracy against relevant tiles" },
           ],
         },
-        { name: "step", label: "Relevant tiles, 2 to the power of", min: 0, max: 3, step: 1, value: 2, digits: 0 },
+        { name: "step", label: "Relevant tiles", min: 0, max: 3, step: 1, value: 2, shows: RELEVANT, digits: 0 },
       ],
       draw(state, picture) {
         const s = sample(state);
         picture.legend(s.methods.map((m) => [m.style, "line", m.name]));
         if (state.view === "accuracy") {
           picture.plane({ x: [0.9, 9], y: [0, 1], logX: true });
-          picture.axes({ x: "relevant tiles", y: "accuracy" });
+          picture.axes({ x: "relevant tiles", y: "accuracy", xTicks: RELEVANT });
           for (const m of s.methods) {
             const points = RELEVANT.map((count, step) => [count, TABLE[m.name].accuracy[step]]);
             picture.line(points, { class: `curve ${m.style}` });
@@ -85,7 +85,7 @@
           return;
         }
         picture.plane({ x: [0.8, 4.2], y: [0, 1] });
-        picture.axes({ x: "layer", y: "attention mass" });
+        picture.axes({ x: "layer", y: "attention mass", xTicks: [1, 2, 3, 4] });
         picture.line([[0.8, s.share], [4.2, s.share]], { class: "curve muted", "stroke-dasharray": "4 4" });
         for (const m of s.methods) {
           picture.line(m.points, { class: `curve ${m.style}` });

@@ -33,7 +33,7 @@ def plot_pooled(ax: Axes, points, labels, *, centre: float, deviation: float) ->
         ax.add_patch(Circle((sign * centre, 0), deviation, **style))
     ax.plot([-centre, centre], [0, 0], "+", color="black", markersize=9, zorder=3)
     ax.set_aspect("equal")
-    ax.set_xlabel("along $w_\\star$")
+    ax.set_xlabel("along $w^*$")
     return ax
 
 
