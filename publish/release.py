@@ -146,8 +146,10 @@ def main() -> None:
     if asked.tag is not None and asked.tag != f"v{version}":
         raise SystemExit(f"tag: expected v{version}, got {asked.tag}")
     check_changelog(version, released=asked.tag is not None)
-    shutil.rmtree(RELEASE, ignore_errors=True)
-    RELEASE.mkdir(parents=True)
+    RELEASE.mkdir(parents=True, exist_ok=True)
+    for old in RELEASE.iterdir():  # of another version; what `make pdf` wrote stays
+        if old.is_file() and old.suffix != ".pdf":
+            old.unlink()
     source, wheel = build_distributions()
     site = archive(SITE, f"site-{version}")
     notebooks = archive(SITE / "notebooks", f"notebooks-{version}", "*.ipynb")
