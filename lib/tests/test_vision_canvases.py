@@ -155,6 +155,12 @@ def test_bad_laws_are_refused(changes, message):
         canvases.Family(**({"name": "partial"} | changes))
 
 
+def test_jax_may_put_placeholders_into_a_law():
+    leaves, structure = jax.tree.flatten(canvases.Family(name="marked"))
+    placeholders = [object() for _ in leaves]
+    assert jax.tree.leaves(jax.tree.unflatten(structure, placeholders)) == placeholders
+
+
 def test_a_canvas_must_fit_its_background(split):
     with pytest.raises(ValueError, match="a canvas of 9 tiles of 8 pixels is larger"):
         canvases.Family(name="full", grid=9).sample(jax.random.key(0), split, 1)

@@ -25,7 +25,11 @@ class Canvases(NamedTuple):
     relevant: Bool[Array, "*n T"]
 
 
-@jax.tree_util.register_dataclass
+_TRACED = ("num_relevant", "strength", "noise_std", "mark")
+_STATIC = ("name", "grid", "scales")
+
+
+@jax.tree_util.register_pytree_node_class
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Family:
     """A law of canvases.
@@ -43,13 +47,13 @@ class Family:
         scales: least and largest edge of an embedded image, in tiles.
     """
 
-    name: str = dataclasses.field(metadata={"static": True})
-    grid: int = dataclasses.field(default=4, metadata={"static": True})
+    name: str
+    grid: int = 4
     num_relevant: Int[ArrayLike, ""] = 4
     strength: Real[ArrayLike, ""] = 1.0
     noise_std: Real[ArrayLike, ""] = 0.0
     mark: Real[ArrayLike, ""] = 1.0
-    scales: tuple[float, float] = dataclasses.field(default=(1.0, 1.0), metadata={"static": True})
+    scales: tuple[float, float] = (1.0, 1.0)
 
     def __post_init__(self):
         if self.name not in FAMILIES:
@@ -61,6 +65,18 @@ class Family:
         _check("noise_std", self.noise_std, 0, jnp.inf)
         if not 0 < self.scales[0] <= self.scales[1] <= self.grid:
             raise ValueError(f"scales must rise within (0, {self.grid}], got {self.scales}")
+
+    def tree_flatten(self):
+        """Split into what may be traced and what is static."""
+        return tuple(tuple(getattr(self, name) for name in part) for part in (_TRACED, _STATIC))
+
+    @classmethod
+    def tree_unflatten(cls, static, traced):
+        """Put back together without the checks: jax puts placeholders into the fields."""
+        family = object.__new__(cls)
+        for name, value in zip(_TRACED + _STATIC, (*traced, *static), strict=True):
+            object.__setattr__(family, name, value)
+        return family
 
     @property
     def num_tokens(self) -> int:
