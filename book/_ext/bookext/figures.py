@@ -163,7 +163,8 @@ def _merge_clouds(root: ElementTree.Element, least: int = 100) -> None:
         marker = named.get((reference or "#")[1:])
         if len(kinds) > 1 or marker is None:
             continue
-        drawn = _dots(marker, _declared(style)) or _corners(marker, _declared(style))
+        declared = _declared(style)
+        drawn = _dots(marker, declared) or _corners(marker, declared)
         if drawn is None:
             continue
         one, look = drawn
