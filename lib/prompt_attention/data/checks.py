@@ -5,6 +5,7 @@ A traced value is not checked; the others are looked at in NumPy, which tracing 
 
 import math
 import operator
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -18,6 +19,34 @@ ASSUMPTIONS = {
     "gaussian": "Gaussian noise (noise_law = jax.random.normal)",
     "symmetric": "labels of equal chance (positive_rate = 0.5)",
 }
+
+
+def checked_once(*, traced: tuple[str, ...], static: tuple[str, ...]) -> Callable[[type], type]:
+    """Register a frozen dataclass as a pytree that is checked when it is made, and never again.
+
+    jax takes a pytree apart and puts it together with tracers or placeholders in its fields.
+
+    Args:
+        traced: fields that `jit`, `vmap` and `grad` may trace.
+        static: the other fields, which a compiled function depends on.
+    """
+
+    def register(cls: type) -> type:
+        def flatten(instance):
+            return tuple(
+                tuple(getattr(instance, name) for name in part) for part in (traced, static)
+            )
+
+        def unflatten(fixed, leaves):
+            instance = object.__new__(cls)
+            for name, value in zip(traced + static, (*leaves, *fixed), strict=True):
+                object.__setattr__(instance, name, value)
+            return instance
+
+        jax.tree_util.register_pytree_node(cls, flatten, unflatten)
+        return cls
+
+    return register
 
 
 def is_concrete(value: Any) -> bool:

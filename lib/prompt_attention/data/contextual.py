@@ -17,7 +17,18 @@ from prompt_attention.data.noise import NoiseLaw
 Values = ArrayLike | Sequence
 
 
-@jax.tree_util.register_pytree_node_class
+@checks.checked_once(
+    traced=(
+        "context",
+        "regressor",
+        "noise_std",
+        "positive_rate",
+        "nuisance",
+        "nuisance_probs",
+        "noise_factor",
+    ),
+    static=("num_tokens", "sparsity", "relevance", "noise_law"),
+)
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class ContextualModel:
     """The distribution of contextual examples.
@@ -72,21 +83,6 @@ class ContextualModel:
         object.__setattr__(self, "num_tokens", num_tokens)
         checks.check_shapes(self)
         checks.check_values(self)
-
-    def tree_flatten(self):
-        """Split into traced children and static fields."""
-        return (
-            tuple(getattr(self, name) for name in _TRACED),
-            tuple(getattr(self, name) for name in _STATIC),
-        )
-
-    @classmethod
-    def tree_unflatten(cls, static, traced):
-        """Put back together without the checks, which were made at construction."""
-        contextual = object.__new__(cls)
-        for name, value in zip(_TRACED + _STATIC, (*traced, *static), strict=True):
-            object.__setattr__(contextual, name, value)
-        return contextual
 
     @property
     def dim(self) -> int:
@@ -255,18 +251,6 @@ class ContextualModel:
                 "symmetric". A traced value is not checked.
         """
         checks.check_assumptions(self, result, assumptions)
-
-
-_TRACED = (
-    "context",
-    "regressor",
-    "noise_std",
-    "positive_rate",
-    "nuisance",
-    "nuisance_probs",
-    "noise_factor",
-)
-_STATIC = ("num_tokens", "sparsity", "relevance", "noise_law")
 
 
 def core_model(

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Bool, Float, Int, PRNGKeyArray, Real
 
+from prompt_attention.data.checks import checked_once
 from prompt_attention.vision.images import Split
 
 FAMILIES = ("full", "partial", "embedded", "marked")
@@ -25,11 +26,9 @@ class Canvases(NamedTuple):
     relevant: Bool[Array, "*n T"]
 
 
-_TRACED = ("num_relevant", "strength", "noise_std", "mark")
-_STATIC = ("name", "grid", "scales")
-
-
-@jax.tree_util.register_pytree_node_class
+@checked_once(
+    traced=("num_relevant", "strength", "noise_std", "mark"), static=("name", "grid", "scales")
+)
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Family:
     """A law of canvases.
@@ -65,18 +64,6 @@ class Family:
         _check("noise_std", self.noise_std, 0, jnp.inf)
         if not 0 < self.scales[0] <= self.scales[1] <= self.grid:
             raise ValueError(f"scales must rise within (0, {self.grid}], got {self.scales}")
-
-    def tree_flatten(self):
-        """Split into what may be traced and what is static."""
-        return tuple(tuple(getattr(self, name) for name in part) for part in (_TRACED, _STATIC))
-
-    @classmethod
-    def tree_unflatten(cls, static, traced):
-        """Put back together without the checks: jax puts placeholders into the fields."""
-        family = object.__new__(cls)
-        for name, value in zip(_TRACED + _STATIC, (*traced, *static), strict=True):
-            object.__setattr__(family, name, value)
-        return family
 
     @property
     def num_tokens(self) -> int:
