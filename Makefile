@@ -85,7 +85,7 @@ $(SITE): $(INPUTS) $(INSTALLED)
 links: book ## resolve every link and button of the built site, and compare its notebooks with the pages
 	$(BIN)/python -m pytest book/checks -n 2 --junitxml=_build/tests/links.xml
 
-test-site: book ## open every page in a browser: accessibility, search, keyboard, figures; needs Chromium
+test-site: book ## open every page in a browser: accessibility, search, keyboard, figures; lint the workflows; needs Chromium
 	@site/with-browser node --test --test-concurrency=1 --test-reporter=spec site/*.test.mjs
 
 bench-site: book ## size and time to ready of every page, or PAGES, beside the stock theme's; needs Chromium
