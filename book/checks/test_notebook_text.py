@@ -27,6 +27,7 @@ _TITLED = re.compile(
 )
 _DIRECTIVE = re.compile(r"^\s*(?:`{3,}|:{3,})(?:\{[\w:-]+\}.*)?$", re.MULTILINE)
 _OPTION = re.compile(r"^:(?!alt)[\w-]+:.*$|^\([\w-]+\)=$|\{#[\w-]+\}", re.MULTILINE)
+_TITLE = re.compile(r"^# .*$", re.MULTILINE)  # a published notebook has a link to its page after it
 _BREAK = "\0"
 
 
@@ -61,6 +62,7 @@ def runs(text):
     text = _TITLED.sub(lambda match: f"{_BREAK}{match['title']}{_BREAK}", text)
     for kind in (_DIRECTIVE, _FORMULA, _ROLE, _OPTION):
         text = kind.sub(_BREAK, text)
+    text = _TITLE.sub(rf"\g<0>{_BREAK}", text)
     text = re.sub(r"^:alt:(.*)$", rf"{_BREAK}\1{_BREAK}", text, flags=re.MULTILINE)
     text = re.sub(r"^```.*?^```", _BREAK, text, flags=re.MULTILINE | re.DOTALL)
     yield from filter(None, map(words, text.split(_BREAK)))
