@@ -60,11 +60,12 @@ describe("pages", { concurrency: 4 }, () => {
 test("every address on a page leads to a file or place of the site that is there", () => {
   assert.equal(met.size, PATHS.length);
   const broken = new Set();
+  const root = new URL(`${base}/`);
   for (const [path, { addresses }] of met) {
     for (const address of addresses) {
       const url = new URL(address, `${base}/${path}`);
-      if (url.origin !== base) continue;
-      const file = decodeURIComponent(url.pathname.slice(1));
+      if (url.origin !== root.origin) continue;
+      const file = decodeURIComponent(url.pathname.replace(root.pathname, ""));
       const place = decodeURIComponent(url.hash.slice(1));
       if (!existsSync(join(SITE, file))) broken.add(`${path}: ${file}`);
       else if (place && met.has(file) && !met.get(file).ids.includes(place)) broken.add(`${path}: ${file}#${place}`);

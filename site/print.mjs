@@ -16,15 +16,17 @@ const STYLE = await readFile(new URL("print.css", import.meta.url), "utf8");
 
 // Runs in the browser, on the first page of the book.
 async function assemble({ leftOut, style }) {
+  const root = new URL(".", location.href);
+  const fileOf = (url) => url.pathname.replace(root.pathname, "");
   const paths = ["index.html", ...[...document.querySelectorAll(".bd-sidebar-primary nav a.reference.internal")]
-    .map((link) => new URL(link.href).pathname.slice(1))].filter((path) => path !== "" && !leftOut.includes(path));
+    .map((link) => fileOf(new URL(link.href)))].filter((path) => path !== "" && !leftOut.includes(path));
   const order = [...new Set(paths)];
   const key = (path) => path.replace(/\.html$/, "").replace(/\W/g, "-");
   const contents = document.createElement("nav");
   contents.innerHTML = "<h1>Contents</h1><ol></ol>";
   const chapters = [];
   for (const path of order) {
-    const page = new DOMParser().parseFromString(await (await fetch(`/${path}`)).text(), "text/html");
+    const page = new DOMParser().parseFromString(await (await fetch(new URL(path, root))).text(), "text/html");
     const article = page.querySelector("article.bd-article");
     article.id = "";
     article.querySelectorAll(".headerlink, .figure-record, script, noscript, button, .prev-next-area").forEach((e) => e.remove());
@@ -39,13 +41,13 @@ async function assemble({ leftOut, style }) {
       }
     }
     for (const link of article.querySelectorAll("a[href]")) {
-      const url = new URL(link.getAttribute("href"), new URL(path, location.origin));
-      if (url.origin !== location.origin) continue;
-      const file = url.pathname.slice(1) || "index.html";
+      const url = new URL(link.getAttribute("href"), new URL(path, root));
+      if (url.origin !== root.origin) continue;
+      const file = fileOf(url) || "index.html";
       if (!order.includes(file)) link.removeAttribute("href");
       else link.setAttribute("href", url.hash ? `#${key(file)}--${url.hash.slice(1)}` : `#${key(file)}`);
     }
-    for (const image of article.querySelectorAll("img")) image.src = new URL(image.getAttribute("src"), new URL(path, location.origin)).href;
+    for (const image of article.querySelectorAll("img")) image.src = new URL(image.getAttribute("src"), new URL(path, root)).href;
     const chapter = document.createElement("section");
     chapter.id = key(path);
     chapter.className = "printed-page";

@@ -24,12 +24,19 @@ export const STRICT_POLICY = "default-src 'self'";
 
 // A page that holds one explorable and nothing of the theme.
 const bare = (name) => `<!doctype html><html lang="en"><title>${name}</title>
-<link rel="icon" href="/_static/icon.svg"><link rel="stylesheet" href="/_static/book.css">
+<link rel="icon" href="../_static/icon.svg"><link rel="stylesheet" href="../_static/book.css">
 <div data-explorable="${name}" data-alt="A picture"></div>
-<script src="/_static/explorable.js"></script><script src="/_static/explorable_page.js"></script><script src="/_static/explorables/${name}.js"></script></html>`;
+<script src="../_static/explorable.js"></script><script src="../_static/explorable_page.js"></script><script src="../_static/explorables/${name}.js"></script></html>`;
 
-// Start a server for a folder; {"/bare/<name>"} is the page above, under the strict policy.
+// The path at which a site expects to stand, since its 404 page is shown for any address: that of its own address.
+async function placeOf(folder) {
+  const address = /<link rel="canonical" href="([^"]+)"/.exec(await readFile(join(folder, "index.html"), "utf8"));
+  return address ? new URL(".", address[1]).pathname : "/";
+}
+
+// Start a server for a site's folder; {"bare/<name>"} is the page above, under the strict policy.
 export async function serve(folder, { policy = POLICY } = {}) {
+  const place = await placeOf(folder);
   const cache = new Map();
   async function load(path) {
     if (!cache.has(path)) {
@@ -41,11 +48,12 @@ export async function serve(folder, { policy = POLICY } = {}) {
   }
   const server = createServer(async (request, response) => {
     const { pathname } = new URL(request.url, "http://host");
-    const figure = /^\/bare\/([\w-]+)$/.exec(pathname);
+    const path = pathname.startsWith(place) ? pathname.slice(place.length) : undefined;
+    const figure = /^bare\/([\w-]+)$/.exec(path);
     try {
-      const { body, packed } = figure ? { body: bare(figure[1]) } : await load(pathname);
+      const { body, packed } = figure ? { body: bare(figure[1]) } : await load(path);
       response.writeHead(200, {
-        "content-type": TYPES[figure ? ".html" : extname(pathname) || ".html"] || "application/octet-stream",
+        "content-type": TYPES[figure ? ".html" : extname(path) || ".html"] || "application/octet-stream",
         ...(policy && { "content-security-policy": figure ? STRICT_POLICY : policy }),
         ...(packed && { "content-encoding": "gzip" }),
       });
@@ -55,5 +63,5 @@ export async function serve(folder, { policy = POLICY } = {}) {
     }
   });
   await new Promise((ready) => server.listen(0, "127.0.0.1", ready));
-  return { base: `http://127.0.0.1:${server.address().port}`, close: () => server.close() };
+  return { base: `http://127.0.0.1:${server.address().port}${place.slice(0, -1)}`, close: () => server.close() };
 }
