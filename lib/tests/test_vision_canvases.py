@@ -4,6 +4,7 @@ import dataclasses
 import re
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -82,6 +83,23 @@ def test_an_embedded_image_is_the_digit_at_its_scale(split):
         likeness = [np.corrcoef(picture.ravel(), d.ravel())[0, 1] for d in split.images]
         assert first <= np.argmax(likeness) < end
         assert max(likeness) > 0.9
+
+
+def test_an_embedded_image_lies_on_the_square_that_it_covers(split):
+    """White images on black: a white square of the size of its scale, on the relevant tiles."""
+    white = split._replace(
+        images=jnp.ones_like(split.images), backgrounds=jnp.zeros_like(split.backgrounds)
+    )
+    law = canvases.Family(name="embedded", grid=GRID, **LAWS["embedded"])
+    canvas = law.sample(jax.random.key(2), white, N)
+    shown = np.asarray(canvases.pictures(canvas.tokens, 8))[..., 0]
+    np.testing.assert_allclose(shown, shown.round(), atol=1e-5)
+    np.testing.assert_array_equal(canvas.tokens.any(axis=-1), canvas.relevant)
+    rows, columns = (shown.round().any(axis=axis).sum(axis=1) for axis in (2, 1))
+    np.testing.assert_array_equal(shown.round().sum(axis=(1, 2)), rows * columns)
+    assert (abs(rows - columns) <= 1).all()
+    assert 9 <= rows.min() <= 10
+    assert 23 <= rows.max() <= 24
 
 
 @pytest.mark.parametrize("name", LAWS)
