@@ -181,7 +181,7 @@ pretrain: $(INSTALLED) ## train the vision transformer anew and write its weight
 	$(BIN)/python experiments/pretrain.py
 
 # Runs take seconds, and so does compiling them: with less of the compiler's care that takes about half.
-experiments: $(INSTALLED) ## adapt it in every way and write the records (forty minutes or more)
+experiments: $(INSTALLED) ## adapt it in every way and write the records (half an hour on two cores)
 	XLA_FLAGS=--xla_backend_optimization_level=1 $(BIN)/python experiments/adapt.py
 
 # --- cleaning ----------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 """Run the experiments of chapter `vision` and write their records: `make experiments`.
 
-Each core takes an experiment of its own, since half of the time goes into compiling, which is the
+Each core takes a family of an experiment, since half of the time goes into compiling, which is the
 work of one core. The runs are kept in _build/experiments, so that an interrupted command goes on
 where it was.
 """
@@ -15,6 +15,7 @@ from importlib import metadata
 from pathlib import Path
 
 import jax
+import numpy as np
 
 from prompt_attention import sweeps
 from prompt_attention.vision import experiments, pretraining
@@ -42,7 +43,7 @@ GRIDS = {  # the longest goes first
     "families": {
         "judge": ["validation"],
         "family": ["full", "partial", "embedded"],  # the marked one is in "rates"
-        "method": ["untouched", "head", "everything", "one layer"],
+        "method": ["untouched", "everything"],
     },
     "rates": {
         "judge": ["validation"],
@@ -78,45 +79,54 @@ def main() -> None:
     commit = subprocess.run(named, cwd=ROOT, check=True, capture_output=True, text=True)
     RECORDS.mkdir(exist_ok=True)
 
-    def take(name):
+    def take(name, family):
         device = free.get()
         try:
-            runs = compute(name, device, commit.stdout.strip())
+            columns = compute(name, family, device)
         finally:
             free.put(device)
-        print(f"[experiments] {name}: {runs} runs; {time.monotonic() - start:.0f} s so far")
+        runs, seconds = len(columns["seed"]), time.monotonic() - start
+        print(f"[experiments] {name}, {family}: {runs} runs; {seconds:.0f} s so far")
+        return columns
 
     with ThreadPoolExecutor(free.qsize()) as pool:
         try:
-            list(pool.map(take, names))
+            parts = {n: [pool.submit(take, n, f) for f in GRIDS[n]["family"]] for n in names}
+            for name, futures in parts.items():
+                write(name, [future.result() for future in futures], commit.stdout.strip())
         except KeyboardInterrupt:
             os._exit(130)  # threads would go on to the end; finished cells are kept
 
 
-def compute(name: str, device: jax.Device, commit: str) -> int:
-    """Run an experiment on a device and write its records; say how many runs it had."""
-    grid = GRIDS[name]
+def compute(name: str, family: str, device: jax.Device) -> dict[str, np.ndarray]:
+    """Run one family of an experiment on a device; return its records."""
+    grid = {**GRIDS[name], "family": [family]}
     sweep = sweeps.run(
         experiments.adapt,
         grid,
         SEEDS[name],
         jax.random.key(SEED),
-        directory=RUNS / name,
+        directory=RUNS / name / family,
         devices=[device],
         traced=[parameter for parameter in TRACED if parameter in grid],
     )
     if sweep.failures:
         raise SystemExit(f"{name}: {len(sweep.failures)} cells failed:\n{sweep.failures[0]}")
+    return sweep.records
+
+
+def write(name: str, families: list[dict[str, np.ndarray]], commit: str) -> None:
+    """Write the records of an experiment, one family after the other, with their provenance."""
+    columns = {key: np.concatenate([part[key] for part in families]) for key in families[0]}
     provenance = {
-        "grid": grid,
+        "grid": GRIDS[name],
         "seed": SEED,
         "seeds": SEEDS[name],
         "commit": commit,
         "weights": pretraining.load_weights()[1]["commit"],
         "versions": {package: metadata.version(package) for package in PACKAGES},
     }
-    experiments.write_records(RECORDS / f"{name}.json", sweep.records, provenance)
-    return len(sweep.records["seed"])
+    experiments.write_records(RECORDS / f"{name}.json", columns, provenance)
 
 
 if __name__ == "__main__":
