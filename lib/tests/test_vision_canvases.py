@@ -157,6 +157,16 @@ def test_labels_may_come_from_some_classes(split):
     ]
 
 
+def test_a_background_is_cut_at_every_place(split):
+    """Pixels that say where they are; 64 of them along an edge leave 9 places for 56."""
+    where = jnp.arange(64.0**2).reshape(1, 64, 64, 1)
+    law = canvases.Family(name="partial", grid=7, strength=0.0)
+    drawn = law.sample(jax.random.key(3), split._replace(backgrounds=where), 200)
+    corners = np.asarray(canvases.pictures(drawn.tokens, 8))[:, 0, 0, 0]
+    for places in np.divmod(corners, 64):
+        assert set(places) == set(range(9))
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
