@@ -171,7 +171,8 @@ def _tiles(picture, side):
 
 def _edges(split):
     """The mark: ones along the left and right edge of a tile, zeros elsewhere."""
-    column = jnp.zeros(split.side).at[jnp.array([0, -1])].set(1.0)
+    at = jnp.arange(split.side)  # a scatter here would halve the speed of all draws
+    column = ((at == 0) | (at == split.side - 1)).astype(float)
     return jnp.broadcast_to(column[:, None], split.images.shape[1:]).reshape(-1)
 
 
