@@ -91,9 +91,11 @@ def main() -> None:
 
     with ThreadPoolExecutor(free.qsize()) as pool:
         try:
-            parts = {n: [pool.submit(take, n, f) for f in GRIDS[n]["family"]] for n in names}
-            for name, futures in parts.items():
-                write(name, [future.result() for future in futures], commit.stdout.strip())
+            parts = [(name, family) for name in names for family in GRIDS[name]["family"]]
+            done = pool.map(take, *zip(*parts, strict=True))  # a failure cancels what waits
+            for name in names:
+                families = [next(done) for _ in GRIDS[name]["family"]]
+                write(name, families, commit.stdout.strip())
         except KeyboardInterrupt:
             os._exit(130)  # threads would go on to the end; finished cells are kept
 
@@ -111,7 +113,9 @@ def compute(name: str, family: str, device: jax.Device) -> dict[str, np.ndarray]
         traced=[parameter for parameter in TRACED if parameter in grid],
     )
     if sweep.failures:
-        raise SystemExit(f"{name}: {len(sweep.failures)} cells failed:\n{sweep.failures[0]}")
+        raise SystemExit(
+            f"{name}, {family}: {len(sweep.failures)} cells failed:\n{sweep.failures[0]}"
+        )
     return sweep.records
 
 
