@@ -112,8 +112,7 @@ def _one(key, family, split, label):
     T, size = family.num_tokens, family.grid * split.side
     behind = _tiles(_background(behind_key, split, size), split.side)
     if family.name == "embedded":
-        shown, cover = _embedded(place_key, image_key, family, split, label)
-        relevant = cover.any(axis=1)
+        shown, cover, relevant = _embedded(place_key, image_key, family, split, label)
     else:
         count = T if family.name == "full" else family.num_relevant
         relevant = jax.random.permutation(place_key, jnp.arange(T) < count)
@@ -146,20 +145,20 @@ def _background(key, split, size):
 
 
 def _embedded(place_key, image_key, family, split, label):
-    """The tiles of an image at a random place and scale, and of the square that it covers."""
+    """The tiles of an image at a random place and scale, of its square, and which it meets."""
     scale_key, corner_key = jax.random.split(place_key)
     low, high = family.scales
     scale = jax.random.uniform(scale_key, (), minval=low, maxval=high)
     size = family.grid * split.side
     corner = jax.random.uniform(corner_key, (2,)) * (size - scale * split.side)
     image = _choose(image_key, split, label)
+    # Ones move along with the image and say where it is; comparing pixels would be slower by half.
+    image = jnp.concatenate([image, jnp.ones_like(image)], axis=-1)
     placed = jax.image.scale_and_translate(
         image, (size, size, image.shape[-1]), (0, 1), jnp.full(2, scale), corner, "linear"
     )
-    middle = jnp.arange(size) + 0.5
-    inside = (middle > corner[:, None]) & (middle < corner[:, None] + scale * split.side)
-    square = jnp.broadcast_to((inside[0][:, None] & inside[1])[..., None], placed.shape)
-    return _tiles(placed, split.side), _tiles(square, split.side)
+    shown, cover = (_tiles(part, split.side) for part in jnp.split(placed, 2, axis=-1))
+    return shown, cover, cover.any(axis=1)
 
 
 def _tiles(picture, side):
