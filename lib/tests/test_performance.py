@@ -13,6 +13,7 @@ import pytest
 from prompt_attention import data, dynamics, trials
 from prompt_attention import performance as perf
 from prompt_attention.performance.pipeline import learned_prompt
+from prompt_attention.performance.pooled import Invariants
 
 KEY = jax.random.key(2306)
 
@@ -521,7 +522,7 @@ def test_max_margin_head_has_the_largest_margin(features):
 
 def test_limit_of_the_learned_prompt_is_that_of_g2():
     model = core(W=2.0, zeta=0.2)
-    law = learned_prompt(KEY, model, 400.0, True, 3, False)
+    law = learned_prompt(KEY, Invariants.of(model), 400.0, True, 3, False)
     expected = dynamics.limiting_prompt_alignment(model, 400)
     np.testing.assert_allclose(law.cosine**2, expected, rtol=1e-5)
     np.testing.assert_allclose(law.leak, 0, atol=1e-6)
@@ -569,6 +570,20 @@ def test_gap_of_the_learned_prompt_shrinks_as_n_and_d_grow():
         _, seen = trained(n, 2.0, 2.0, 2.0, True, d=n // 2, repeats=repeats)
         gaps.append(float(seen.value - limit.value))
     assert gaps[0] > 1.5 * gaps[1] > 2.25 * gaps[2]
+
+
+def test_a_compiled_error_serves_every_dimension(caplog):
+    """Compiling takes longer than running, and chapters ask in many dimensions."""
+
+    def compiled(d):
+        caplog.clear()
+        with jax.log_compiles():
+            perf.known_prompt_error(KEY, core(d), 0.5, 100, num_draws=7)
+            perf.learned_prompt_error(KEY, core(d), 100, 0.5, num_draws=7)
+        return {name for name in ("_known_prompt", "_learned") if f"jit({name})" in caplog.text}
+
+    assert compiled(50) == {"_known_prompt", "_learned"}
+    assert not compiled(60)
 
 
 # --- the worth of context (X8) ------------------------------------------------------------------

@@ -19,6 +19,7 @@ from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray, Real
 from prompt_attention.data import ContextualModel, Estimate
 from prompt_attention.performance.limits import positive_noise
 from prompt_attention.performance.pooled import (
+    Invariants,
     PooledMoments,
     averaged_head_error,
     check_count,
@@ -37,7 +38,7 @@ class LearnedPrompt(NamedTuple):
 
 def learned_prompt(
     key: PRNGKeyArray,
-    contextual: ContextualModel,
+    model: Invariants,
     num_examples: Real[ArrayLike, ""],
     balanced: bool,
     num_draws: int,
@@ -51,8 +52,9 @@ def learned_prompt(
     Covariances between coordinates, of relative order 1 / sqrt(n), are left out. Without
     `finite_size` everything that vanishes as n and d grow is left out (Results G2 and G7).
     """
-    Q, W, sigma = contextual.context_norm, contextual.regressor_norm, contextual.noise_std
-    T, zeta, d, n = contextual.num_tokens, contextual.sparsity, contextual.dim, num_examples
+    Q, W, sigma = model.context_norm, model.regressor_norm, model.noise_std
+    T, d, n = model.num_tokens, model.dim, num_examples
+    zeta = model.num_relevant / T
     normal_key, first_key, second_key = jax.random.split(key, 3)
     g = jax.random.normal(normal_key, (7, num_draws)) * finite_size
     degrees = (d - 2, d - 3) if finite_size else (d, d)
@@ -118,43 +120,44 @@ def learned_prompt_error(
     if contextual.dim < 4:
         raise ValueError(f"Result G7 needs dim >= 4, got {contextual.dim}")
     grid = (jnp.asarray(num_examples, float), jnp.asarray(prompt_norm, float))
-    *scaled, top = _learned(key, contextual, *grid, balanced, num_draws, finite_size)
+    model = Invariants.of(contextual)
+    *scaled, top = _learned(key, model, *grid, balanced, num_draws, finite_size)
     return rescaled(Estimate(*scaled), top, log)
 
 
 @partial(jax.jit, static_argnames=("balanced", "num_draws", "finite_size"))
-def _learned(key, contextual, num_examples, prompt_norm, balanced, num_draws, finite_size):
+def _learned(key, model, num_examples, prompt_norm, balanced, num_draws, finite_size):
     def one(n, beta):
-        scaled, top = _three_steps(key, contextual, n, beta, balanced, num_draws, finite_size)
+        scaled, top = _three_steps(key, model, n, beta, balanced, num_draws, finite_size)
         return *scaled, top
 
     return jnp.vectorize(one, signature="(),()->(),(),()")(num_examples, prompt_norm)
 
 
-def _three_steps(key, contextual, n, beta, balanced, num_draws, finite_size):
+def _three_steps(key, model, n, beta, balanced, num_draws, finite_size):
     prompt_key, noise_key, head_key = jax.random.split(key, 3)
-    prompt = learned_prompt(prompt_key, contextual, n, balanced, num_draws, finite_size)
+    prompt = learned_prompt(prompt_key, model, n, balanced, num_draws, finite_size)
     # By symmetry a test example with y = +1 stands for both labels.
-    scores = beta * (prompt.cosine * contextual.context_norm + prompt.leak)
-    k = contextual.num_relevant
-    g = jax.random.normal(noise_key, (num_draws, contextual.num_tokens - k))
-    scale = beta * contextual.noise_std
+    scores = beta * (prompt.cosine * model.context_norm + prompt.leak)
+    k = model.num_relevant
+    g = jax.random.normal(noise_key, (num_draws, model.num_tokens - k))
+    scale = beta * model.noise_std
     sums = jax.vmap(lambda score, g: softmax_sums(score, k, scale, g))(scores, g)
     if not finite_size:
-        return averaged_head_error(PooledMoments(sums.mass, sums.spread), contextual, n)
-    margins = _margins(head_key, contextual, n, beta, balanced, prompt, sums)
+        return averaged_head_error(PooledMoments(sums.mass, sums.spread), model, n)
+    margins = _margins(head_key, model, n, beta, balanced, prompt, sums)
     log_errors = gaussian_tail(margins, log=True)
     top = log_errors.max()
     return Estimate.of(jnp.exp(log_errors - top)), top
 
 
-def _margins(key, contextual, n, beta, balanced, prompt, sums):
+def _margins(key, model, n, beta, balanced, prompt, sums):
     """Mean over standard deviation of w2's output on a test example with y = +1.
 
     A training example's pooled token is M (q* + y w*) + sigma (G qbar + sqrt(v) h) with h normal
     across qbar, M its `mass`, G its `lean` and v its `spread`.
     """
-    Q, W, sigma = contextual.context_norm, contextual.regressor_norm, contextual.noise_std
+    Q, W, sigma = model.context_norm, model.regressor_norm, model.noise_std
     (c, leak), (M, v, G) = prompt, sums
     normal_key, length_key = jax.random.split(key)
     k = jax.random.normal(normal_key, (6, len(c)))
@@ -178,7 +181,7 @@ def _margins(key, contextual, n, beta, balanced, prompt, sums):
     along = average * leak + yM * c * Q + sigma * yG  # <w2, qbar>
     first = average * w_across + yM * q_across * cosine + std * k[4]
     other = yM * q_across * sine + std * k[5]
-    rest = std**2 * _chi_squared(length_key, contextual.dim - 3, len(c), True)
+    rest = std**2 * _chi_squared(length_key, model.dim - 3, len(c), True)
     on_regressor = leak * along + w_across * first
     on_context = c * Q * along + q_across * (cosine * first + sine * other)
     mean = M * (on_regressor + on_context) + sigma * G * along
@@ -198,7 +201,7 @@ def _chi_squared(key, degrees, num_draws, random):
     The cube of Wilson and Hilferty (1931), whose moments are off by a part in degrees^2.
     """
     if not random:
-        return jnp.full(num_draws, float(degrees))
+        return jnp.full(num_draws, degrees)
     variance = 2 / (9 * degrees)
     g = jax.random.normal(key, (num_draws,))
     return degrees * jnp.maximum(1 - variance + jnp.sqrt(variance) * g, 0) ** 3

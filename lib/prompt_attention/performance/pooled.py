@@ -5,6 +5,7 @@ an example but its label and its d - 1 noise coordinates is in two numbers: the 
 the spread v of the noise weights.
 """
 
+import dataclasses
 import math
 from functools import partial
 from typing import NamedTuple
@@ -15,8 +16,34 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray, Real
 
 from prompt_attention.data import ContextualModel, Estimate
+from prompt_attention.data.checks import checked_once
 from prompt_attention.performance.limits import positive_noise
 from prompt_attention.performance.tails import gaussian_tail, rescaled
+
+
+@checked_once(
+    traced=("context_norm", "regressor_norm", "noise_std", "dim"),
+    static=("num_tokens", "num_relevant"),
+)
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Invariants:
+    """What a rotation of the tokens leaves of the core dataset, if q* and w* are orthogonal.
+
+    The errors depend on nothing else, and a program compiled for these serves every dimension.
+    """
+
+    context_norm: Real[ArrayLike, ""]  # Q
+    regressor_norm: Real[ArrayLike, ""]  # W
+    noise_std: Real[ArrayLike, ""]  # sigma
+    dim: Real[ArrayLike, ""]  # d
+    num_tokens: int  # T
+    num_relevant: int  # |R| = zeta T
+
+    @classmethod
+    def of(cls, contextual: ContextualModel) -> "Invariants":
+        """Those of a model, whose assumptions the caller has checked."""
+        values = {field.name: getattr(contextual, field.name) for field in dataclasses.fields(cls)}
+        return cls(**{**values, "dim": float(contextual.dim)})
 
 
 class PooledMoments(NamedTuple):
@@ -72,8 +99,12 @@ def pooled_moments(
     """
     contextual.assume("Result X1", "core", "orthogonal", "isotropic", "gaussian")
     check_count("num_draws", num_draws)
-    k, Q, sigma = contextual.num_relevant, contextual.context_norm, contextual.noise_std
-    g = jax.random.normal(key, (num_draws, contextual.num_tokens - k))
+    return _draw_moments(key, Invariants.of(contextual), prompt_scale, num_draws)
+
+
+def _draw_moments(key, model, prompt_scale, num_draws):
+    k, Q, sigma = model.num_relevant, model.context_norm, model.noise_std
+    g = jax.random.normal(key, (num_draws, model.num_tokens - k))
 
     def at(tau):
         sums = jax.vmap(lambda g: softmax_sums(tau * Q, k, tau * sigma, g))(g)
@@ -115,15 +146,15 @@ def known_prompt_error(
     check_count("num_draws", num_draws)
     grid = (jnp.asarray(prompt_scale, float), jnp.asarray(num_examples, float))
     power = weighting_power(weighting)
-    *scaled, top = _known_prompt(key, contextual, *grid, power, num_draws)
+    *scaled, top = _known_prompt(key, Invariants.of(contextual), *grid, power, num_draws)
     return rescaled(Estimate(*scaled), top, log)
 
 
 @partial(jax.jit, static_argnames=("num_draws",))
-def _known_prompt(key, contextual, prompt_scale, num_examples, power, num_draws):
+def _known_prompt(key, model, prompt_scale, num_examples, power, num_draws):
     def one(tau, n):
-        moments = pooled_moments(key, contextual, tau, num_draws)
-        scaled, top = averaged_head_error(moments, contextual, n, power)
+        moments = _draw_moments(key, model, tau, num_draws)
+        scaled, top = averaged_head_error(moments, model, n, power)
         return *scaled, top
 
     return jnp.vectorize(one, signature="(),()->(),(),()")(prompt_scale, num_examples)
@@ -131,7 +162,7 @@ def _known_prompt(key, contextual, prompt_scale, num_examples, power, num_draws)
 
 def averaged_head_error(
     moments: PooledMoments,
-    contextual: ContextualModel,
+    model: Invariants,
     num_examples: Real[ArrayLike, ""],
     power: Real[ArrayLike, ""] = 0.0,
 ) -> tuple[Estimate, Float[Array, ""]]:
@@ -140,8 +171,8 @@ def averaged_head_error(
     Returns the estimate divided by the largest error of a draw, and the logarithm of that error.
     """
     m, v = moments
-    ratio = contextual.regressor_norm / contextual.noise_std
-    gamma = (contextual.dim - 1) / jnp.asarray(num_examples, float)
+    ratio = model.regressor_norm / model.noise_std
+    gamma = (model.dim - 1) / jnp.asarray(num_examples, float)
     c = (m / v) ** power
     parts = jnp.stack([c * m, c**2 * v])
 
