@@ -1,16 +1,17 @@
 """Run the experiments of chapter `vision` and write their records: `make experiments`.
 
 Each core takes a family of an experiment, since half of the time goes into compiling, which is the
-work of one core. The runs are kept in _build/experiments, so that an interrupted command goes on
-where it was.
+work of one core. What is compiled serves the same method in other experiments, too. Runs and
+programs are kept in _build/experiments, so that an interrupted command goes on where it was.
 """
 
 import argparse
+import multiprocessing
 import os
-import queue
+import signal
 import subprocess
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from importlib import metadata
 from pathlib import Path
 
@@ -28,30 +29,41 @@ RECORDS = ROOT / "lib" / "prompt_attention" / "vision" / "records"
 
 EVERY = ["untouched", *METHODS]
 RATES = [0.001, 0.003, 0.01, 0.03, 0.1, 0.3]
+COMMON = {"per_class": [experiments.ALL], "num_relevant": [4]}  # so that grids share programs
 GRIDS = {  # the longest goes first
     "labels": {
+        **COMMON,
         "family": list(experiments.FAMILIES),
         "method": EVERY,
         "per_class": [1, 4, 16, experiments.ALL],
     },
-    "relevant": {"family": ["partial"], "method": EVERY, "num_relevant": [1, 2, 4, 8]},
+    "relevant": {
+        **COMMON,
+        "family": ["partial"],
+        "method": EVERY,
+        "num_relevant": [1, 2, 4, 8],
+    },
     "prompts": {
+        **COMMON,
         "family": ["marked"],
         "method": ["prompts", "deep prompts", "prompt as reader"],
         "num_prompts": [1, 4, 16],
     },
     "families": {
+        **COMMON,
         "judge": ["validation"],
         "family": ["full", "partial", "embedded"],  # the marked one is in "rates"
         "method": ["untouched", "everything"],
     },
     "rates": {
+        **COMMON,
         "judge": ["validation"],
         "family": ["partial", "marked"],
         "method": [name for name, method in METHODS.items() if not method.one_layer],
         "learning_rate": RATES,
     },
     "layers": {
+        **COMMON,
         "judge": ["validation"],
         "family": ["partial", "marked"],
         "method": ["one layer"],
@@ -68,40 +80,43 @@ def main() -> None:
     """Run the experiments that are named, all of them if none is."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", metavar="name", help=f"some of {', '.join(GRIDS)}")
-    names = parser.parse_args().names or GRIDS
+    names = parser.parse_args().names or list(GRIDS)
     if unknown := set(names) - set(GRIDS):
         parser.error(f"expected names out of {', '.join(GRIDS)}, got {', '.join(unknown)}")
-    jax.config.update("jax_num_cpu_devices", os.cpu_count())
-    start, free = time.monotonic(), queue.SimpleQueue()
-    for device in jax.local_devices():
-        free.put(device)
+    start = time.monotonic()
     named = ["git", "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty"]
     commit = subprocess.run(named, cwd=ROOT, check=True, capture_output=True, text=True)
     RECORDS.mkdir(exist_ok=True)
-
-    def take(name, family):
-        device = free.get()
+    settings = {
+        "mp_context": multiprocessing.get_context("spawn"),
+        "initializer": signal.signal,  # Ctrl-C is for this process, which ends the others
+        "initargs": (signal.SIGINT, signal.SIG_IGN),
+    }
+    with ProcessPoolExecutor(os.cpu_count(), **settings) as pool:
+        parts = {
+            pool.submit(compute, name, family): (name, family)
+            for name in names
+            for family in GRIDS[name]["family"]
+        }
+        columns = {}
         try:
-            columns = compute(name, family, device)
-        finally:
-            free.put(device)
-        runs, seconds = len(columns["seed"]), time.monotonic() - start
-        print(f"[experiments] {name}, {family}: {runs} runs; {seconds:.0f} s so far")
-        return columns
-
-    with ThreadPoolExecutor(free.qsize()) as pool:
-        try:
-            parts = [(name, family) for name in names for family in GRIDS[name]["family"]]
-            done = pool.map(take, *zip(*parts, strict=True))  # a failure cancels what waits
-            for name in names:
-                families = [next(done) for _ in GRIDS[name]["family"]]
-                write(name, families, commit.stdout.strip())
-        except KeyboardInterrupt:
-            os._exit(130)  # threads would go on to the end; finished cells are kept
+            for part in as_completed(parts):
+                name, family = parts[part]
+                columns[name, family] = part.result()
+                runs, seconds = len(columns[name, family]["seed"]), time.monotonic() - start
+                print(f"[experiments] {name}, {family}: {runs} runs; {seconds:.0f} s so far")
+                whole = [(name, family) for family in GRIDS[name]["family"]]
+                if columns.keys() >= set(whole):
+                    write(name, [columns[key] for key in whole], commit.stdout.strip())
+        finally:  # what is left after a failure; finished cells are kept
+            pool.shutdown(wait=False, cancel_futures=True)
+            for process in multiprocessing.active_children():
+                process.terminate()
 
 
-def compute(name: str, family: str, device: jax.Device) -> dict[str, np.ndarray]:
-    """Run one family of an experiment on a device; return its records."""
+def compute(name: str, family: str) -> dict[str, np.ndarray]:
+    """Run one family of an experiment; return its records."""
+    jax.config.update("jax_compilation_cache_dir", str(RUNS / "programs"))
     grid = {**GRIDS[name], "family": [family]}
     sweep = sweeps.run(
         experiments.adapt,
@@ -109,7 +124,6 @@ def compute(name: str, family: str, device: jax.Device) -> dict[str, np.ndarray]
         SEEDS[name],
         jax.random.key(SEED),
         directory=RUNS / name / family,
-        devices=[device],
         traced=[parameter for parameter in TRACED if parameter in grid],
     )
     if sweep.failures:

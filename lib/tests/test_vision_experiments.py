@@ -64,8 +64,8 @@ def told(monkeypatch):
         return canvases._replace(tokens=canvases.tokens + 100.0 * (layer + 1))
 
     def mass(model, canvases):
-        heard["judged"] = canvases
-        return jnp.zeros(1)
+        heard["judged"] = jax.tree.map(lambda leaf: leaf[-experiments.NUM_TEST :], canvases)
+        return jnp.arange(float(len(canvases.labels)))[:, None]
 
     def run(**settings):
         heard.clear()
@@ -100,6 +100,7 @@ def test_a_run_does_what_its_settings_say(told):
     assert run.fitted.labels.tolist() == [*range(10)] * experiments.ALL
     assert len(run.judged.labels) == experiments.NUM_TEST
     np.testing.assert_allclose(run.results["accuracy"], 0.1, rtol=1e-6)  # one label of ten is 0
+    np.testing.assert_allclose(run.results["mass"], 10 * experiments.ALL + 499.5)  # of those judged
     run = told(method="head", num_relevant=9)
     for part in (run.fitted, run.judged):
         assert set(part.relevant.sum(axis=1).tolist()) == {9}

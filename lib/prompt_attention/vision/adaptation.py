@@ -189,15 +189,15 @@ def accuracy(model: nnx.Module, canvases: Canvases) -> Float[Array, ""]:
 
 
 @jax.jit
-def attention_mass(model: nnx.Module, canvases: Canvases) -> Float[Array, " layers"]:
+def attention_mass(model: nnx.Module, canvases: Canvases) -> Float[Array, "n layers"]:
     """The share of the attention to patches that relevant ones get, layer by layer.
 
-    The attention is that of what the head reads, averaged over attention heads and canvases; what
-    class token and prompts get is left out. A `PatchAttention` has one layer.
+    The attention is that of what the head reads, averaged over attention heads; what class token
+    and prompts get is left out. A `PatchAttention` has one layer.
     """
     T = canvases.relevant.shape[-1]
     weights = jax.vmap(model.attention)(canvases.tokens)
     one_layer = isinstance(model, PatchAttention)
     weights = weights[:, None, None] if one_layer else weights[..., 1 : T + 1]
     relevant = (weights * canvases.relevant[:, None, None]).sum(axis=-1)
-    return (relevant / weights.sum(axis=-1)).mean(axis=(0, 2))
+    return (relevant / weights.sum(axis=-1)).mean(axis=2)

@@ -115,8 +115,8 @@ def _one(key, family, split, label):
         shown, cover, relevant = _embedded(place_key, image_key, family, split, label)
     else:
         count = T if family.name == "full" else family.num_relevant
-        relevant = jax.random.permutation(place_key, jnp.arange(T) < count)
-        others = jax.random.randint(class_key, (T,), 1, split.num_classes)
+        relevant = jnp.argsort(jax.random.uniform(place_key, (T,))) < count
+        others = 1 + _below(class_key, jnp.full(T, split.num_classes - 1))
         classes = jnp.where(relevant, label, (label + others) % split.num_classes)
         shown = _choose(image_key, split, classes).reshape(T, -1)
         cover = (relevant | (family.name == "marked"))[:, None]
@@ -130,15 +130,18 @@ def _one(key, family, split, label):
 def _choose(key, split, classes):
     """One image for each of the classes."""
     first, end = split.offsets[classes], split.offsets[classes + 1]
-    return split.images[jax.random.randint(key, classes.shape, first, end)]
+    return split.images[first + _below(key, end - first)]
+
+
+def _below(key, counts):
+    """For each count a random whole number below it: one draw, where `randint` compiles three."""
+    return jnp.floor(jax.random.uniform(key, counts.shape) * counts).astype(int)
 
 
 def _background(key, split, size):
     """A square piece of a random background, at a random place."""
-    which_key, place_key = jax.random.split(key)
-    which = jax.random.randint(which_key, (), 0, len(split.backgrounds))
     room = split.backgrounds.shape[1] - size + 1
-    place = jax.random.randint(place_key, (2,), 0, room)
+    which, *place = _below(key, jnp.array([len(split.backgrounds), room, room]))
     channels = split.backgrounds.shape[-1]
     start, shape = (which, *place, 0), (1, size, size, channels)
     return jax.lax.dynamic_slice(split.backgrounds, start, shape)[0]
@@ -146,11 +149,10 @@ def _background(key, split, size):
 
 def _embedded(place_key, image_key, family, split, label):
     """The tiles of an image at a random place and scale, of its square, and which it meets."""
-    scale_key, corner_key = jax.random.split(place_key)
     low, high = family.scales
-    scale = jax.random.uniform(scale_key, (), minval=low, maxval=high)
-    size = family.grid * split.side
-    corner = jax.random.uniform(corner_key, (2,)) * (size - scale * split.side)
+    u, *place = jax.random.uniform(place_key, (3,))
+    scale, size = low + (high - low) * u, family.grid * split.side
+    corner = jnp.stack(place) * (size - scale * split.side)
     image = _choose(image_key, split, label)
     # Ones move along with the image and say where it is; comparing pixels would be slower by half.
     image = jnp.concatenate([image, jnp.ones_like(image)], axis=-1)

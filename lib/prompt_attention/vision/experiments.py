@@ -19,7 +19,7 @@ from prompt_attention.vision.adaptation import (
     features,
     fit,
 )
-from prompt_attention.vision.canvases import Family
+from prompt_attention.vision.canvases import Canvases, Family
 from prompt_attention.vision.images import halves, load
 from prompt_attention.vision.pretraining import load_weights
 
@@ -93,14 +93,15 @@ def adapt(
         rate = {"learning_rate": learning_rate}
         model, _ = fit(fit_key, chosen, backbone, labelled, per_class, **rate)
     used = jnp.arange(len(labelled.labels)) < per_class * backbone.shape.num_classes
-    # Both at once, since compiling a transformer takes longer than running it.
-    tokens, labels, _ = (jnp.concatenate(parts) for parts in zip(labelled, test, strict=True))
-    right = jax.vmap(model)(tokens).argmax(axis=-1) == labels
+    # All at once, since compiling a transformer takes longer than running it.
+    both = Canvases(*(jnp.concatenate(parts) for parts in zip(labelled, test, strict=True)))
+    right = jax.vmap(model)(both.tokens).argmax(axis=-1) == both.labels
     fitted, judged = jnp.split(right, [len(labelled.labels)])
+    mass = attention_mass(model, both)[len(labelled.labels) :].mean(axis=0)
     return {
         "accuracy": judged.mean(),
         "training accuracy": jnp.sum(fitted * used) / jnp.sum(used),
-        "mass": jnp.broadcast_to(attention_mass(model, test), (backbone.shape.layers,)),
+        "mass": jnp.broadcast_to(mass, (backbone.shape.layers,)),
     }
 
 
