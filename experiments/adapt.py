@@ -108,10 +108,11 @@ def main() -> None:
                 whole = [(name, family) for family in GRIDS[name]["family"]]
                 if columns.keys() >= set(whole):
                     write(name, [columns[key] for key in whole], commit.stdout.strip())
-        finally:  # what is left after a failure; finished cells are kept
+        except BaseException:  # the others would go on to the end; finished cells are kept
             pool.shutdown(wait=False, cancel_futures=True)
             for process in multiprocessing.active_children():
                 process.terminate()
+            raise
 
 
 def compute(name: str, family: str) -> dict[str, np.ndarray]:
