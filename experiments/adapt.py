@@ -10,6 +10,7 @@ import multiprocessing
 import os
 import signal
 import subprocess
+import threading
 import time
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from importlib import metadata
@@ -87,12 +88,8 @@ def main() -> None:
     named = ["git", "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty"]
     commit = subprocess.run(named, cwd=ROOT, check=True, capture_output=True, text=True)
     RECORDS.mkdir(exist_ok=True)
-    settings = {
-        "mp_context": multiprocessing.get_context("spawn"),
-        "initializer": signal.signal,  # Ctrl-C is for this process, which ends the others
-        "initargs": (signal.SIGINT, signal.SIG_IGN),
-    }
-    with ProcessPoolExecutor(os.cpu_count(), **settings) as pool:
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(os.cpu_count(), mp_context=spawn, initializer=follow) as pool:
         parts = {
             pool.submit(compute, name, family): (name, family)
             for name in names
@@ -113,6 +110,17 @@ def main() -> None:
             for process in multiprocessing.active_children():
                 process.terminate()
             raise
+
+
+def follow() -> None:
+    """Leave Ctrl-C to the process that started this one, and end when it ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def watch():
+        multiprocessing.parent_process().join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def compute(name: str, family: str) -> dict[str, np.ndarray]:
