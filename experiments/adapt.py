@@ -1,7 +1,7 @@
 """Run the experiments of chapter `vision` and write their records: `make experiments`.
 
-Each core takes a family of an experiment, since half of the time goes into compiling, which is the
-work of one core. What is compiled serves the same method in other experiments, too. Runs and
+Each core takes a family of an experiment, since neither compiling nor so small a transformer makes
+use of two. What is compiled serves the same method in other experiments, too. Runs and
 programs are kept in _build/experiments, so that an interrupted command goes on where it was.
 """
 
@@ -14,6 +14,7 @@ import threading
 import time
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from importlib import metadata
+from multiprocessing.queues import SimpleQueue
 from pathlib import Path
 
 import jax
@@ -74,6 +75,7 @@ GRIDS = {  # the longest goes first
 }
 SEEDS = {"labels": 5, "relevant": 5, "prompts": 5, "families": 2, "rates": 2, "layers": 2}
 PACKAGES = ("jax", "flax", "numpy")
+PINS = hasattr(os, "sched_setaffinity")  # Linux
 TRACED = ("per_class", "num_relevant", "learning_rate")
 
 
@@ -89,7 +91,12 @@ def main() -> None:
     commit = subprocess.run(named, cwd=ROOT, check=True, capture_output=True, text=True)
     RECORDS.mkdir(exist_ok=True)
     spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(os.cpu_count(), mp_context=spawn, initializer=follow) as pool:
+    cores = os.sched_getaffinity(0) if PINS else range(os.cpu_count())
+    numbers = spawn.SimpleQueue()
+    for core in cores:
+        numbers.put(core)
+    settings = {"mp_context": spawn, "initializer": follow, "initargs": (numbers,)}
+    with ProcessPoolExecutor(len(cores), **settings) as pool:
         parts = {
             pool.submit(compute, name, family): (name, family)
             for name in names
@@ -112,9 +119,12 @@ def main() -> None:
             raise
 
 
-def follow() -> None:
-    """Leave Ctrl-C to the process that started this one, and end when it ends."""
+def follow(numbers: SimpleQueue) -> None:
+    """Keep to a core, leave Ctrl-C to the process that started this one, and end when it ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    core = numbers.get()
+    if PINS:
+        os.sched_setaffinity(0, {core})
 
     def watch():
         multiprocessing.parent_process().join()

@@ -126,6 +126,26 @@ def test_batches_and_traced_parameters_change_rounding_only(reference, tmp_path)
     np.testing.assert_allclose(sweep.records["norm"], reference.records["norm"], rtol=1e-4)
 
 
+def test_a_program_is_made_once_whatever_the_order_of_the_grid(tmp_path):
+    traces = []
+
+    def length(key, scale, dim):
+        traces.append(dim)
+        return {"norm": scale * jnp.linalg.norm(jax.random.normal(key, (dim,)))}
+
+    def run(scales):
+        traces.clear()
+        settings = {"seeds": 2, "key": KEY, "traced": ["scale"]}
+        directory = tmp_path / str(len(scales))
+        return sweeps.run(length, {"scale": scales, "dim": [3, 4]}, **settings, directory=directory)
+
+    run([1.0])
+    one_scale = len(traces)
+    sweep = run([1.0, 2.0, 3.0])
+    assert len(traces) == one_scale
+    np.testing.assert_array_equal(sweep.records["scale"], np.repeat([1.0, 2.0, 3.0], 4))
+
+
 def test_records_can_be_read_by_anything_and_say_where_they_come_from(reference, tmp_path):
     sweep_in(tmp_path, grid={"dim": [3], "scale": [0.5]}, seeds=2)
     (path,) = tmp_path.glob("*.parquet")

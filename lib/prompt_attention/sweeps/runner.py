@@ -103,6 +103,7 @@ def run(
     folder = Directory(directory, identity, circumstances, writer=rank)
     own = cells(grid)[rank :: jax.process_count()]
     left = [cell for cell in own if not folder.holds(cell)]
+    left = [cell for group in _grouped(left, traced) for cell in group]
     with tqdm(
         total=len(own) * seeds,
         initial=(len(own) - len(left)) * seeds,
@@ -117,6 +118,18 @@ def run(
     return _together(folder, cells(grid))
 
 
+def _grouped(some, traced):
+    """Cells that share a program, which is then made once, whatever the order of the grid."""
+    groups = {}
+    for cell in some:
+        groups.setdefault(digest(_static(cell, traced)), []).append(cell)
+    return groups.values()
+
+
+def _static(cell, traced):
+    return {name: value for name, value in cell.items() if name not in traced}
+
+
 class _Compiled:
     """The program of a cell; the one before is kept as long as only traced values change."""
 
@@ -128,7 +141,7 @@ class _Compiled:
     def __call__(self, cell: Cell, tick: Callable[[int], Any]) -> PyTree:
         """The results of all seeds of a cell."""
         values = {name: value for name, value in cell.items() if name in self._traced}
-        static = {name: value for name, value in cell.items() if name not in self._traced}
+        static = _static(cell, self._traced)
         if self._program is None or self._name != digest(static):
             function, devices, limit, batch = self._settings
             self._program = None  # frees the last one before the next is made
