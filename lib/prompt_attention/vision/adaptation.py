@@ -50,7 +50,7 @@ class Method:
 METHODS = {
     "head": Method(learning_rate=0.03),
     "prompts": Method(num_prompts=4, learning_rate=0.1),
-    "deep prompts": Method(num_prompts=4, deep=True, learning_rate=0.1),
+    "deep prompts": Method(num_prompts=4, deep=True, learning_rate=0.03),
     "prompt as reader": Method(num_prompts=1, reader=True, learning_rate=0.1),
     "low rank": Method(rank=2, learning_rate=0.03),
     "everything": Method(everything=True, learning_rate=0.003),
