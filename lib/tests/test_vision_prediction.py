@@ -215,6 +215,11 @@ def test_two_moments_explain_real_features(name):
     assert (seen > 10 * x2).all()
 
 
+def test_the_larger_of_two_classes_is_positive(backgrounds):
+    two = backgrounds[0]._replace(labels=jnp.where(jnp.arange(3000) % 3, 8, 3))
+    assert probing.signed(two).labels[:3].tolist() == [-1, 1, 1]
+
+
 def test_signed_labels_need_two_classes(backgrounds):
     three = backgrounds[0]._replace(labels=jnp.arange(3000) % 3)
     with pytest.raises(ValueError, match=re.escape("need canvases of 2 classes, got 3")):
