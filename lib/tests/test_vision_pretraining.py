@@ -4,6 +4,7 @@ import json
 import shutil
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
@@ -35,6 +36,25 @@ def test_the_first_steps_are_those_of_the_weights(split, pretrained):
     run = pretraining.pretrain(train_key, model.shape, split, stop=5)
     np.testing.assert_allclose(run.losses, provenance["first losses"], rtol=1e-4)
     assert provenance["steps"] == pretraining.NUM_STEPS
+
+
+def test_each_step_has_canvases_of_its_own(split):
+    """The rate is so low in the first steps that their losses hardly tell."""
+    stream = pretraining.Stream(jax.random.key(0), pretraining.FAMILY, split, 4)
+    first, second, again = (stream(jnp.array(step)).tokens for step in (0, 1, 0))
+    np.testing.assert_array_equal(first, again)
+    assert abs(first - second).mean() > 0.01
+
+
+def test_the_rate_has_fallen_to_nothing_at_the_last_step(split):
+    """Adam moves a number by about the rate, which is 3e-3 at its highest."""
+    run = {"num_steps": 100, "batch_size": 4}
+    before, end = (
+        pretraining.pretrain(jax.random.key(0), SMALL, split, stop=stop, **run).model
+        for stop in (99, 100)
+    )
+    moved = jax.tree.leaves(jax.tree.map(lambda a, b: float(abs(a - b).max()), before, end))
+    assert 0 < max(moved) < 3e-5
 
 
 def test_the_accuracy_is_the_one_that_is_stated(pretrained):
