@@ -12,6 +12,8 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
+from prompt_attention import draws
+
 
 class PromptAttention(nnx.Module):
     """Softmax prompt-attention f(X) = <w, X' phi(X q)>: the tokens compete for the prompt.
@@ -186,7 +188,7 @@ def cost(model: nnx.Module, tokens: Float[Array, "T d"]) -> Cost:
 
 
 def _draw(rngs, shape, variance):
-    return jnp.sqrt(variance) * jax.random.normal(rngs.params(), shape)
+    return jnp.sqrt(variance) * draws.normal(rngs.params(), shape)
 
 
 def _parameter(name, value, shape, rngs):

@@ -7,17 +7,18 @@ import prompt_attention
 
 ROOT = Path(prompt_attention.__file__).parent
 ALLOWED = {
-    "data": set(),
-    "models": set(),
+    "draws": set(),
+    "data": {"draws"},
+    "models": {"draws"},
     "training": set(),
     "risk": {"data", "models"},
-    "expressivity": {"data", "models", "training"},
-    "performance": {"data"},
-    "trials": {"data", "models", "risk", "performance"},
+    "expressivity": {"draws", "data", "models", "training"},
+    "performance": {"draws", "data"},
+    "trials": {"draws", "data", "models", "risk", "performance"},
     "dynamics": {"data", "models", "risk", "training"},
     "sweeps": set(),
     "plotting": set(),
-    "vision": {"data", "models", "training", "dynamics", "performance"},
+    "vision": {"draws", "data", "models", "training", "dynamics", "performance"},
 }
 DRAWS_WITH = {"matplotlib", "numpy", "importlib", "collections", "csv", "io"}
 

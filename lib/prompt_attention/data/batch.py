@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
@@ -24,5 +25,9 @@ class Estimate(NamedTuple):
     @classmethod
     def of(cls, draws: Float[Array, " n"]) -> "Estimate":
         """The mean of independent draws."""
-        n = draws.shape[0]
-        return cls(draws.mean(), draws.std(ddof=1) / jnp.sqrt(n))
+        return cls(*_mean_and_error(draws))
+
+
+@jax.jit
+def _mean_and_error(draws):
+    return draws.mean(), draws.std(ddof=1) / jnp.sqrt(len(draws))

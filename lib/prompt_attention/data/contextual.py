@@ -10,9 +10,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray
 
+from prompt_attention import draws
 from prompt_attention.data import checks
 from prompt_attention.data.batch import Batch
-from prompt_attention.data.noise import NoiseLaw
+from prompt_attention.data.noise import INDEPENDENT_LAWS, NoiseLaw
 
 Values = ArrayLike | Sequence
 
@@ -186,13 +187,15 @@ class ContextualModel:
             labels = jnp.where(jax.random.bernoulli(label_key, self.positive_rate, (n,)), 1, -1)
         labels = jnp.asarray(labels, dtype)
         nuisance = self.draw_nuisance(nuisance_key, n)
-        relevant = jnp.broadcast_to(jnp.arange(T) < self.num_relevant, (n, T))
+        order = jnp.arange(T)
         if self.relevance == "random":
-            relevant = jax.random.permutation(relevance_key, relevant, axis=1, independent=True)
+            order = jnp.argsort(draws.uniform(relevance_key, (n, T)), axis=1)
+        relevant = jnp.broadcast_to(order < self.num_relevant, (n, T))
         r = jax.vmap(self.relevant_token)(labels)[:, None]
         u = jax.vmap(self.irrelevant_mean)(labels, nuisance)[:, None]
         z = self._draw_noise(noise_key, n)
-        return Batch(jnp.where(relevant[..., None], r, u + z), labels, relevant, nuisance)
+        tokens = jax.lax.optimization_barrier(jnp.where(relevant[..., None], r, u + z))
+        return Batch(tokens, labels, relevant, nuisance)
 
     def draw_nuisance(self, key: PRNGKeyArray, num_examples: int) -> Float[Array, "n 2"]:
         """The nuisance (delta_q, delta_w) of n examples."""
@@ -203,7 +206,9 @@ class ContextualModel:
     def _draw_noise(self, key, num_examples):
         F = self.noise_factor
         columns = self.dim if F is None else F.shape[1]
-        g = self.noise_law(key, (num_examples, self.num_tokens, columns), self.context.dtype)
+        law = self.noise_law
+        law = draws.in_a_row(law) if law in INDEPENDENT_LAWS else law
+        g = law(key, (num_examples, self.num_tokens, columns), self.context.dtype)
         return self.noise_std * (g if F is None else g @ F.T)
 
     def project(self, directions: Float[Array, "k d"]) -> "ContextualModel":
@@ -285,12 +290,18 @@ def core_model(
     for name, norm in {"context_norm": context_norm, "regressor_norm": regressor_norm}.items():
         if checks.is_concrete(norm) and not 0 <= norm < math.inf:
             raise ValueError(f"{name} must be finite and >= 0, got {norm}")
-    e1, e2 = jnp.eye(2, dim)
-    direction = correlation * e1 + jnp.sqrt(1 - jnp.square(correlation)) * e2
+    context, regressor = _in_a_plane(dim, context_norm, regressor_norm, correlation)
     return ContextualModel(
-        context=context_norm * e1,
-        regressor=regressor_norm * direction,
+        context=context,
+        regressor=regressor,
         num_tokens=num_tokens,
         sparsity=sparsity,
         noise_std=noise_std,
     )
+
+
+@partial(jax.jit, static_argnums=0)
+def _in_a_plane(dim, context_norm, regressor_norm, correlation):
+    e1, e2 = jnp.eye(2, dim)
+    direction = correlation * e1 + jnp.sqrt(1 - jnp.square(correlation)) * e2
+    return context_norm * e1, regressor_norm * direction

@@ -10,7 +10,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
+from prompt_attention import draws
+
 NoiseLaw = Callable[..., Array]
+
+INDEPENDENT_LAWS = (jax.random.normal, jax.random.rademacher)
+"""Laws of JAX whose numbers do not depend on how they are arranged."""
 
 
 def shared_noise(key: PRNGKeyArray, shape: tuple[int, int, int], dtype: Any) -> Array:
@@ -19,7 +24,7 @@ def shared_noise(key: PRNGKeyArray, shape: tuple[int, int, int], dtype: Any) -> 
     It breaks the independence between tokens that D1 needs.
     """
     n, _, d = shape
-    return jnp.broadcast_to(jax.random.normal(key, (n, 1, d), dtype), shape)
+    return jnp.broadcast_to(draws.normal(key, (n, 1, d), dtype), shape)
 
 
 def student_t8(key: PRNGKeyArray, shape: tuple[int, ...], dtype: Any) -> Array:
@@ -29,5 +34,6 @@ def student_t8(key: PRNGKeyArray, shape: tuple[int, ...], dtype: Any) -> Array:
     with 8 degrees of freedom is twice a sum of four exponential ones.
     """
     normal_key, chi_key = jax.random.split(key)
-    half_chi_squared = jax.random.exponential(chi_key, (4, *shape), dtype).sum(axis=0)
-    return jax.random.normal(normal_key, shape, dtype) * jnp.sqrt(3 / half_chi_squared)
+    exponential = draws.in_a_row(jax.random.exponential)
+    half_chi_squared = exponential(chi_key, (4, *shape), dtype).sum(axis=0)
+    return draws.normal(normal_key, shape, dtype) * jnp.sqrt(3 / half_chi_squared)

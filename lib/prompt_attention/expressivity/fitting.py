@@ -15,7 +15,7 @@ import optax
 from flax import nnx
 from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray
 
-from prompt_attention import models, training
+from prompt_attention import draws, models, training
 from prompt_attention.data import ContextualModel
 from prompt_attention.expressivity.thresholds import _positive, _sparsity, joint_nuisance
 
@@ -45,15 +45,20 @@ class Support(NamedTuple):
             ValueError: the tokens carry noise.
         """
         contextual.assume("The discrete error", "discrete")
-        m, dtype = len(contextual.nuisance), contextual.context.dtype
-        labels = jnp.repeat(jnp.array([1.0, -1.0], dtype), m)
-        nuisance = jnp.tile(contextual.nuisance, (2, 1))
-        r = jax.vmap(contextual.relevant_token)(labels)
-        u = jax.vmap(contextual.irrelevant_mean)(labels, nuisance)
-        rates = jnp.where(labels > 0, contextual.positive_rate, 1 - contextual.positive_rate)
-        probs = rates * jnp.tile(contextual.nuisance_weights, 2)
-        zeta = contextual.sparsity
-        return cls(jnp.stack([r, u], axis=1), jnp.array([zeta, 1 - zeta], dtype), labels, probs)
+        return cls(*_enumerated(contextual))
+
+
+@jax.jit
+def _enumerated(contextual):
+    m, dtype = len(contextual.nuisance), contextual.context.dtype
+    labels = jnp.repeat(jnp.array([1.0, -1.0], dtype), m)
+    nuisance = jnp.tile(contextual.nuisance, (2, 1))
+    r = jax.vmap(contextual.relevant_token)(labels)
+    u = jax.vmap(contextual.irrelevant_mean)(labels, nuisance)
+    rates = jnp.where(labels > 0, contextual.positive_rate, 1 - contextual.positive_rate)
+    probs = rates * jnp.tile(contextual.nuisance_weights, 2)
+    zeta = contextual.sparsity
+    return jnp.stack([r, u], axis=1), jnp.array([zeta, 1 - zeta], dtype), labels, probs
 
 
 class Restarts(NamedTuple):
@@ -168,7 +173,7 @@ def _fit(key, kind, support, num_restarts, num_steps, learning_rate):
         drawn = models.parameters(kind(dim, rngs=nnx.Rngs(0)))  # for the shapes
         keys = jax.random.split(key, len(drawn))
         values = {
-            name: jax.random.normal(key, value.shape, dtype)
+            name: draws.normal(key, value.shape, dtype)
             for key, (name, value) in zip(keys, drawn.items(), strict=True)
         }
         start = training.start(kind(dim, **values), optimizer)
@@ -180,6 +185,7 @@ def _fit(key, kind, support, num_restarts, num_steps, learning_rate):
     return Restarts(*jax.vmap(run)(jax.random.split(key, num_restarts)))
 
 
+@jax.jit
 def _margins(model, support):
     """Margins, and for each the size that rounding may give to one that is zero."""
 

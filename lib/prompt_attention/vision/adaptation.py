@@ -15,7 +15,7 @@ import optax
 from flax import nnx
 from jaxtyping import Array, ArrayLike, Float, Int, PRNGKeyArray, Real
 
-from prompt_attention import models, training
+from prompt_attention import draws, models, training
 from prompt_attention.vision.canvases import Canvases
 from prompt_attention.vision.transformer import Additions, VisionTransformer
 
@@ -90,7 +90,7 @@ class PatchAttention(nnx.Module):
 
     def __init__(self, dim: int, num_classes: int, *, rngs: nnx.Rngs):
         one = models.PromptAttention(dim, rngs=rngs)
-        heads = jax.random.normal(rngs.params(), (num_classes, dim)) / jnp.sqrt(dim)
+        heads = draws.normal(rngs.params(), (num_classes, dim)) / jnp.sqrt(dim)
         self.prompt, self.heads = nnx.Param(one.prompt[...]), nnx.Param(heads)
         self.bias = nnx.Param(jnp.zeros(num_classes))
 

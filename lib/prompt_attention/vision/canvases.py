@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Bool, Float, Int, PRNGKeyArray, Real
 
+from prompt_attention import draws
 from prompt_attention.data.checks import checked_once
 from prompt_attention.vision.images import Split
 
@@ -123,7 +124,7 @@ def _one(key, family, split, label):
     tokens = behind + family.strength * cover * (shown - behind)
     if family.name == "marked":
         tokens += relevant[:, None] * family.mark * _edges(split)
-    noise = jax.random.normal(noise_key, tokens.shape)
+    noise = draws.normal(noise_key, tokens.shape)
     return tokens + family.noise_std * noise, label, relevant
 
 

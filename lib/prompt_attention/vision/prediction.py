@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray, Real
 
+from prompt_attention import draws
 from prompt_attention.data import ContextualModel, Estimate, core_model
 from prompt_attention.performance import gaussian_tail
 from prompt_attention.vision.canvases import Canvases
@@ -116,7 +117,7 @@ def _predict(key, moments, tau, n, *, num_tokens, num_relevant, num_draws):
 
     y = jnp.resize(jnp.array([1.0, -1.0]), num_draws)
     mean, tilt, std = (kinds @ score).T
-    off = std * jax.random.normal(key, (num_draws, num_tokens))
+    off = std * draws.normal(key, (num_draws, num_tokens))
     weights = jax.nn.softmax(tau * (mean + y[:, None] * tilt + off))
     mass, spread, leaning = weights @ kinds, weights**2 @ kinds, (weights * off) @ kinds
 

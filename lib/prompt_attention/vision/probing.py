@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray, Real
 
+from prompt_attention import draws
 from prompt_attention.data import Estimate
 from prompt_attention.vision.canvases import Canvases
 from prompt_attention.vision.prediction import Moments
@@ -43,7 +44,7 @@ def dealt(key: PRNGKeyArray, canvases: Canvases) -> Canvases:
 @jax.jit
 def gaussian(key: PRNGKeyArray, moments: Moments, canvases: Canvases) -> Canvases:
     """Independent Gaussian tokens with given moments, at the labels and places of canvases."""
-    z = jax.random.normal(key, canvases.tokens.shape)
+    z = draws.normal(key, canvases.tokens.shape)
     sign = canvases.labels[:, None, None]
     drawn = [kind.mean + sign * kind.lean + z @ _root(kind.covariance).T for kind in moments]
     return canvases._replace(tokens=jnp.where(canvases.relevant[..., None], *drawn))

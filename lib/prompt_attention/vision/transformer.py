@@ -14,6 +14,8 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
+from prompt_attention import draws
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Shape:
@@ -187,4 +189,4 @@ def _normalise(x, scale):
 
 
 def _normal(rngs, shape, fan_in):
-    return jax.random.normal(rngs.params(), shape) / jnp.sqrt(fan_in)
+    return draws.normal(rngs.params(), shape) / jnp.sqrt(fan_in)
