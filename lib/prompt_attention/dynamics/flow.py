@@ -41,8 +41,7 @@ class Saddle(NamedTuple):
 
 def population_loss(contextual: ContextualModel, state: State) -> Float[ArrayLike, "*s"]:
     """E (y - f)^2 / 2 over label and nuisance, at (a, b, c, e) (Result G5)."""
-    probs, f, y, *_ = _outputs(contextual, state)
-    return np.tensordot(probs, (y - f) ** 2, axes=1) / 2
+    return _loss(_Examples.of(contextual), state)
 
 
 def flow_velocity(contextual: ContextualModel, state: State) -> Float[np.ndarray, "4 *s"]:
@@ -52,16 +51,7 @@ def flow_velocity(contextual: ContextualModel, state: State) -> Float[np.ndarray
     (a, b)' = K E[(y-f) (A, y B)] and (c, e)' = K E[(y-f) M (1-M) h (1+dq, y (1+dw))], where
     K = [[Q^2, <q*,w*>], [<q*,w*>, W^2]]. (Result G5)
     """
-    probs, f, y, dq, dw, M, A, B, h = _outputs(contextual, state)
-    residual = probs.reshape((-1,) + (1,) * (f.ndim - 1)) * (y - f)
-    head = np.stack([(residual * A).sum(0), (residual * y * B).sum(0)])
-    pull = residual * M * (1 - M) * h
-    prompt = np.stack([(pull * (1 + dq)).sum(0), (pull * y * (1 + dw)).sum(0)])
-    context, regressor = np.float64(contextual.context), np.float64(contextual.regressor)
-    K = np.array(
-        [[context @ context, context @ regressor], [context @ regressor, regressor @ regressor]]
-    )
-    return np.concatenate([np.tensordot(K, head, axes=1), np.tensordot(K, prompt, axes=1)])
+    return _velocity(_Examples.of(contextual), state)
 
 
 def population_flow(
@@ -79,8 +69,9 @@ def population_flow(
     initial = np.asarray(initial, np.float64)
     if not np.isfinite(initial).all():
         raise ValueError(f"initial must be finite, got {initial}")
+    examples = _Examples.of(contextual)
     solution = solve_ivp(
-        lambda _, state: flow_velocity(contextual, state),
+        lambda _, state: _velocity(examples, state),
         (0.0, times[-1]),
         initial,
         method="LSODA",
@@ -88,7 +79,7 @@ def population_flow(
         rtol=1e-9,
         atol=1e-11,
     )
-    return Flow(times, *solution.y, population_loss(contextual, solution.y))
+    return Flow(times, *solution.y, _loss(examples, solution.y))
 
 
 def flow_saddle(contextual: ContextualModel) -> Saddle:
@@ -166,16 +157,48 @@ def _single_nuisance(contextual):
     return np.float64(contextual.nuisance[0])
 
 
-def _outputs(contextual, state):
-    """Probability, output and what it is made of, for each (label, nuisance): [2m *s]."""
+class _Examples(NamedTuple):
+    """Every (label, nuisance) that the dataset has, and what all of them share."""
+
+    probs: Float[np.ndarray, " m"]
+    y: Float[np.ndarray, " m"]
+    dq: Float[np.ndarray, " m"]
+    dw: Float[np.ndarray, " m"]
+    log_odds: float
+    gram: Float[np.ndarray, "2 2"]  # K, of context and regressor
+
+    @classmethod
+    def of(cls, contextual):
+        rate, nuisance = contextual.positive_rate, np.float64(contextual.nuisance)
+        shares = np.outer([rate, 1 - rate], np.float64(contextual.nuisance_weights))
+        y = np.repeat([1.0, -1.0], len(nuisance))
+        odds = contextual.sparsity / (1 - contextual.sparsity)
+        plane = np.float64([contextual.context, contextual.regressor])
+        dq, dw = np.tile(nuisance, (2, 1)).T
+        return cls(shares.ravel(), y, dq, dw, np.log(odds), plane @ plane.T)
+
+
+def _loss(examples, state):
+    (probs, y, *_), (f, *_) = _outputs(examples, state)
+    return (probs * (y - f) ** 2).sum(0) / 2
+
+
+def _velocity(examples, state):
+    (probs, y, dq, dw), (f, M, A, B, h) = _outputs(examples, state)
+    residual = probs * (y - f)
+    pull = residual * M * (1 - M) * h
+    head = (residual * A).sum(0), (residual * y * B).sum(0)
+    prompt = (pull * (1 + dq)).sum(0), (pull * y * (1 + dw)).sum(0)
+    K = examples.gram
+    return np.concatenate([np.tensordot(K, head, axes=1), np.tensordot(K, prompt, axes=1)])
+
+
+def _outputs(examples, state):
+    """What belongs to each example, and its output and what that is made of: [m *s]."""
     a, b, c, e = np.asarray(state, np.float64)
-    shape = (-1,) + (1,) * a.ndim
-    rate, nuisance = contextual.positive_rate, np.float64(contextual.nuisance)
-    probs = np.concatenate([[rate], [1 - rate]])[:, None] * np.float64(contextual.nuisance_weights)
-    y = np.repeat([1.0, -1.0], len(nuisance)).reshape(shape)
-    dq, dw = (column.reshape(shape) for column in np.tile(nuisance, (2, 1)).T)
-    odds = contextual.sparsity / (1 - contextual.sparsity)
-    M = expit((1 + dq) * c + y * (1 + dw) * e + np.log(odds))
+    *columns, log_odds, _ = examples
+    probs, y, dq, dw = (column.reshape((-1,) + (1,) * a.ndim) for column in columns)
+    M = expit((1 + dq) * c + y * (1 + dw) * e + log_odds)
     A, B = M - (1 - M) * dq, M - (1 - M) * dw
     h = (1 + dq) * a + y * (1 + dw) * b
-    return probs.ravel(), A * a + y * B * b, y, dq, dw, M, A, B, h
+    return (probs, y, dq, dw), (A * a + y * B * b, M, A, B, h)
