@@ -1,18 +1,19 @@
 """Heads that know the prompt, trained and tested on tokens drawn in full: the formulas' judges."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray, Real
 
-from prompt_attention import models, risk
+from prompt_attention import draws, models, risk
 from prompt_attention.data import Batch, ContextualModel, Estimate
 from prompt_attention.performance import fit_head
 from prompt_attention.performance.heads import SOLVED_BY_JAX
-from prompt_attention.performance.pooled import weighting_power
+from prompt_attention.performance.pooled import check_count, weighting_power
 
 Draw = Callable[[ContextualModel, PRNGKeyArray, int], Batch]
 
@@ -26,6 +27,7 @@ class PooledBatch(NamedTuple):
     spread: Float[Array, " n"]  # sum of squared weights of irrelevant tokens
 
 
+@jax.jit
 def pool(
     contextual: ContextualModel, batch: Batch, prompt_scale: Real[ArrayLike, ""]
 ) -> PooledBatch:
@@ -43,7 +45,7 @@ def known_prompt_trials(
     key: PRNGKeyArray,
     contextual: ContextualModel,
     prompt_scale: Real[ArrayLike, "*grid"],
-    num_examples: int,
+    num_examples: int | Sequence[int],
     num_trials: int,
     *,
     method: str = "gradient",
@@ -61,61 +63,81 @@ def known_prompt_trials(
         key: split once for each trial.
         contextual: any data.
         prompt_scale: tau; the prompt is tau qbar*. All scales pool the same tokens.
-        num_examples: n, the size of a training set.
-        num_trials: the number of training sets, at least 2.
+        num_examples: n, the size of a training set, or several; the estimates then have the sizes
+            as their first axis, and a smaller training set is the beginning of the largest.
+        num_trials: the number of training sets of each size, at least 2.
         method: as in `fit_head`.
         weighting: "uniform", or "optimal" to weigh each feature by its m / v.
         ridge: as in `fit_head`, but in units of the mean variance of the pooled noise.
         num_test: test examples for each trial.
         draw: a function of (contextual, key, n) in place of `ContextualModel.sample`.
+
+    Raises:
+        ValueError: a size that is not a whole number >= 1, an unknown weighting, or as `fit_head`.
     """
     power = weighting_power(weighting)
     scales = jnp.asarray(prompt_scale, float)
+    several = isinstance(num_examples, Sequence)
+    sizes = list(num_examples) if several else [num_examples]
+    for n in sizes:
+        check_count("num_examples", n)
     projected = draw is None and contextual.noise_law is jax.random.normal
     draw = ContextualModel.sample if draw is None else draw
-    train_keys, test_keys = jax.random.split(key, (num_trials, 2)).T
-    train = _training_sets(train_keys, contextual, scales.ravel(), num_examples, draw)
-    features = train.features * (train.mass / train.spread)[..., None] ** power
-    penalties = ridge * contextual.noise_std**2 * train.spread.mean(axis=-1)
-    heads = _fit_all(features, train.labels, method, penalties)
-    test = (test_keys, contextual, scales.ravel(), heads, num_test)
-    errors = _projected_errors(*test) if projected else _full_errors(*test, draw)
-    estimates = jax.vmap(Estimate.of, in_axes=1)(errors)
-    return Estimate(*(part.reshape(scales.shape) for part in estimates))
+    drawn = (key, contextual, scales.ravel(), max(sizes), num_trials, draw)
+    largest, test_keys = _training_sets(*drawn)
+    found = []
+    for n in sizes:
+        train = _prepared(largest, contextual.noise_std, ridge, power, n)
+        heads = _fit_all(*train, method)
+        test = (test_keys, contextual, scales.ravel(), heads, num_test)
+        errors = _projected_errors(*test) if projected else _full_errors(*test, draw)
+        estimates = jax.vmap(Estimate.of, in_axes=1)(errors)
+        found.append(Estimate(*(part.reshape(scales.shape) for part in estimates)))
+    return jax.tree.map(lambda *of_sizes: jnp.stack(of_sizes), *found) if several else found[0]
 
 
 def noisy_relevant_tokens(contextual: ContextualModel, key: PRNGKeyArray, n: int) -> Batch:
     """Draw a batch whose relevant tokens carry the noise of the irrelevant ones, too."""
     sample_key, noise_key = jax.random.split(key)
     batch = contextual.sample(sample_key, n)
-    z = contextual.noise_std * jax.random.normal(noise_key, batch.tokens.shape)
+    z = contextual.noise_std * draws.normal(noise_key, batch.tokens.shape)
     return batch._replace(tokens=batch.tokens + z * batch.relevant[..., None])
 
 
-@partial(jax.jit, static_argnames=("num_examples", "draw"))
-def _training_sets(keys, contextual, prompt_scales, num_examples, draw):
-    """One pooled batch for each key and scale, in arrays with these two axes in front."""
+@partial(jax.jit, static_argnames=("num_examples", "num_trials", "draw"))
+def _training_sets(key, contextual, prompt_scales, num_examples, num_trials, draw):
+    """One pooled batch for each trial and scale, with these two axes in front, and a test key."""
+    train_keys, test_keys = jax.random.split(key, 2 * num_trials).reshape(-1, 2).T
 
     def one(key):
         batch = draw(contextual, key, num_examples)
         return jax.vmap(partial(pool, contextual, batch))(prompt_scales)
 
-    return jax.lax.map(one, keys)
+    return jax.lax.map(one, train_keys), test_keys
 
 
-def _fit_all(features, labels, method, penalties):
-    """One head for each key and scale."""
+@partial(jax.jit, static_argnames=("num_examples",))
+def _prepared(train, noise_std, ridge, power, num_examples):
+    """Weighed features, labels and a penalty for each trial and scale, of the first n examples."""
+    train = jax.tree.map(lambda part: part[:, :, :num_examples], train)
+    features = train.features * (train.mass / train.spread)[..., None] ** power
+    return features, train.labels, ridge * noise_std**2 * train.spread.mean(axis=-1)
+
+
+def _fit_all(features, labels, penalties, method):
+    """One head for each trial and scale."""
     if method in SOLVED_BY_JAX:
-        return _fit_in_jax(features, labels, method, penalties)
-    grid = [
-        [fit_head(x, y, method, float(penalty)) for x, y, penalty in zip(*at_key, strict=True)]
-        for at_key in zip(features, labels, penalties, strict=True)
+        return _fit_in_jax(features, labels, penalties, method)
+    x, y, penalty = (np.asarray(part) for part in (features, labels, penalties))
+    heads = [
+        fit_head(jnp.asarray(x[at]), jnp.asarray(y[at]), method, float(penalty[at]))
+        for at in np.ndindex(penalty.shape)
     ]
-    return jnp.array(grid)
+    return jnp.array(heads).reshape(*penalty.shape, -1)
 
 
 @partial(jax.jit, static_argnames=("method",))
-def _fit_in_jax(features, labels, method, penalties):
+def _fit_in_jax(features, labels, penalties, method):
     def fit(x, y, penalty):
         return fit_head(x, y, method, penalty)
 

@@ -241,6 +241,18 @@ def test_several_sizes_are_simulated_by_one_program(method):
     assert means[2] < means[0] < means[1]
 
 
+@pytest.mark.parametrize("repeats", [2047, 2048, 2049])
+def test_the_program_has_room_for_any_number_of_runs(repeats):
+    """Each run is made once: none is missing at the edge of the room, and none is another's."""
+    found = dynamics.simulate(jax.random.key(0), core(5), 2, repeats, num_test=0).head_alignment
+    few = dynamics.simulate(jax.random.key(0), core(5), [2, 4], 3, num_test=0).head_alignment
+    assert found.shape == (repeats,)
+    assert len(np.unique(found)) > 0.99 * repeats
+    assert (found > 0).all()
+    np.testing.assert_allclose(few[0], found[:3], rtol=1e-5)
+    assert not np.isclose(few[1], few[0], rtol=1e-3).any()
+
+
 # ---- any number of steps --------------------------------------------------------------------
 
 

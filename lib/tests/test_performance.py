@@ -471,6 +471,29 @@ def test_other_heads_do_not_beat_the_bayes_error(method):
     assert seen.value > bound + 4 * seen.standard_error
 
 
+@pytest.mark.parametrize(
+    ("method", "ridge"), [("gradient", 0.0), ("ridge", 0.5), ("logistic", 1.0)]
+)
+def test_small_training_sets_are_the_beginning_of_the_largest(method, ridge):
+    model, scales = core(d=6, T=5, zeta=0.2, W=2.0), jnp.array([0.0, 1.0])
+    fit = {"method": method, "ridge": ridge, "num_test": 200}
+    several = trials.known_prompt_trials(KEY, model, scales, [40, 8], 5, **fit)
+    assert several.value.shape == several.standard_error.shape == (2, 2)
+    largest = trials.known_prompt_trials(KEY, model, scales, 40, 5, **fit)
+    for part, expected in zip(several, largest, strict=True):
+        np.testing.assert_allclose(part[0], expected, rtol=1e-4)
+
+    def first_eight(contextual, key, n):
+        return jax.tree.map(lambda part: part[:n], contextual.sample(key, 40))
+
+    drawn = trials._training_sets(KEY, model, scales, 40, 5, data.ContextualModel.sample)[0]
+    begun = trials._training_sets(KEY, model, scales, 8, 5, first_eight)[0]
+    np.testing.assert_allclose(drawn.features[:, :, :8], begun.features, rtol=1e-5)
+    by_hand = trials.known_prompt_trials(KEY, model, scales, 8, 5, draw=first_eight, **fit)
+    gap = jnp.hypot(by_hand.standard_error, several.standard_error[1])
+    assert (abs(by_hand.value - several.value[1]) < 4 * gap).all()
+
+
 # --- heads -------------------------------------------------------------------------------------
 
 
@@ -786,6 +809,10 @@ def test_noise_of_another_law_gives_the_same_error_if_the_context_is_spread_out(
         (
             lambda: perf.fit_head(jnp.ones((2, 2)), jnp.array([-1.0, 1.0]), "max margin"),
             "a max margin head needs separable features",
+        ),
+        (
+            lambda: trials.known_prompt_trials(KEY, core(), 1.0, [9, 0], 2),
+            "num_examples must be a whole number >= 1, got 0",
         ),
         (
             lambda: trials.known_prompt_trials(KEY, core(), 1.0, 9, 2, weighting="best"),

@@ -140,18 +140,21 @@ def _draw_pooling(key, contextual, prompt_norm, alignment, num_draws):
     """
     if not isinstance(num_draws, int) or num_draws < 2:
         raise ValueError(f"num_draws must be a whole number >= 2, got {num_draws!r}")
-    return _pooling(key, contextual, *_prompt(prompt_norm, alignment), num_draws)
+    beta, c = _prompt(prompt_norm, alignment)
+    T, k = contextual.num_tokens, contextual.num_relevant
+    scores = beta * c * contextual.context_norm, beta * contextual.noise_std
+    return _pooling(key, *scores, T, k, num_draws)
 
 
-@partial(jax.jit, static_argnames="num_draws")
-def _pooling(key, contextual, beta, c, num_draws):
-    num_relevant = contextual.num_relevant
-    T_irr = contextual.num_tokens - num_relevant
+# Nothing here has the length of a token: one program serves every dimension.
+@partial(jax.jit, static_argnames=("num_tokens", "num_relevant", "num_draws"))
+def _pooling(key, relevant_score, noise_scale, num_tokens, num_relevant, num_draws):
+    T_irr = num_tokens - num_relevant
 
     def draw(key):
-        g = jax.random.normal(key, (T_irr,), contextual.context.dtype)
-        scores = beta * contextual.noise_std * g
-        relevant = math.log(num_relevant) + beta * c * contextual.context_norm
+        g = jax.random.normal(key, (T_irr,), relevant_score.dtype)
+        scores = noise_scale * g
+        relevant = math.log(num_relevant) + relevant_score
         log_total = jnp.logaddexp(relevant, jax.nn.logsumexp(scores))
         weights = jnp.exp(scores - log_total)
         return jnp.exp(relevant - log_total), (weights**2).sum(), weights @ g

@@ -15,11 +15,15 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray, Real
 
 from prompt_attention import models, risk
 from prompt_attention.data import ContextualModel
 from prompt_attention.dynamics import conditioning
+
+FEWEST_PLACES = 2048
+"""Room for results in the program of `simulate`, so that few numbers of runs compile another."""
 
 
 class ThreeSteps(NamedTuple):
@@ -155,12 +159,15 @@ def simulate(
     sizes = list(num_examples) if several else [num_examples]
     for n in sizes:
         _check(contextual, n, prompt_norm, balanced, method)
-    keys, contextual = jax.random.split(key, num_repeats), _relevant_first(contextual)
-    conditioned = method == "conditioned"
+    contextual, conditioned = _relevant_first(contextual), method == "conditioned"
+    count = len(sizes) * num_repeats
+    places = max(FEWEST_PLACES, 2 ** math.ceil(math.log2(count)))
     found = _simulate(
-        keys,
+        key,
         contextual,
-        jnp.array(sizes),
+        np.resize(np.repeat(sizes, num_repeats), places),
+        np.arange(places) % num_repeats,
+        count,
         prompt_norm,
         step_size,
         room=max(sizes) if conditioned else _chunk(contextual, max(sizes)),
@@ -169,14 +176,17 @@ def simulate(
         shared_batch=shared_batch,
         num_test=num_test,
     )
-    return found if several else jax.tree.map(lambda field: field[0], found)
+    shape = (len(sizes), num_repeats) if several else num_repeats
+    return jax.tree.map(lambda field: field[:count].reshape(shape), found)
 
 
 @partial(jax.jit, static_argnames=("room", "conditioned", "balanced", "shared_batch", "num_test"))
 def _simulate(
-    keys,
+    key,
     contextual,
     sizes,
+    repeats,
+    count,
     prompt_norm,
     step_size,
     *,
@@ -186,10 +196,12 @@ def _simulate(
     shared_batch,
     num_test,
 ):
+    """One run for each size and repetition, up to the count; one program serves any count."""
     static = {"balanced": balanced, "shared_batch": shared_batch}
+    keys = jax.random.split(key, len(repeats))
 
-    def run(n, key):
-        step_key, test_key = jax.random.split(key)
+    def run(n, repeat):
+        step_key, test_key = jax.random.split(keys[repeat])
         given = step_key, contextual, n, prompt_norm, step_size
         if conditioned:
             steps = ThreeSteps(*conditioning.three_steps(*given, room=room, **static))
@@ -207,7 +219,12 @@ def _simulate(
             error,
         )
 
-    return jax.lax.map(lambda n: jax.lax.map(partial(run, n), keys), sizes)
+    def add(i, found):
+        return jax.tree.map(lambda all, one: all.at[i].set(one), found, run(sizes[i], repeats[i]))
+
+    one = jax.eval_shape(run, sizes[0], repeats[0])
+    nothing = jax.tree.map(lambda field: jnp.full(len(sizes), jnp.nan, field.dtype), one)
+    return jax.lax.fori_loop(0, count, add, nothing)
 
 
 @partial(jax.jit, static_argnames=("chunk", "balanced", "shared_batch"))

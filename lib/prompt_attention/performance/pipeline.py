@@ -14,8 +14,9 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray, Real
+from jaxtyping import Array, ArrayLike, Bool, Float, PRNGKeyArray, Real
 
+from prompt_attention import draws
 from prompt_attention.data import ContextualModel, Estimate
 from prompt_attention.performance.limits import positive_noise
 from prompt_attention.performance.pooled import (
@@ -40,7 +41,7 @@ def learned_prompt(
     key: PRNGKeyArray,
     model: Invariants,
     num_examples: Real[ArrayLike, ""],
-    balanced: bool,
+    balanced: bool | Bool[ArrayLike, ""],
     num_draws: int,
     finite_size: bool,
 ) -> LearnedPrompt:
@@ -55,15 +56,15 @@ def learned_prompt(
     Q, W, sigma = model.context_norm, model.regressor_norm, model.noise_std
     T, d, n = model.num_tokens, model.dim, num_examples
     zeta = model.num_relevant / T
-    normal_key, first_key, second_key = jax.random.split(key, 3)
-    g = jax.random.normal(normal_key, (7, num_draws)) * finite_size
+    g = draws.normal(key, (9, num_draws)) * finite_size
     degrees = (d - 2, d - 3) if finite_size else (d, d)
-    y1, y2 = g[:2] / jnp.sqrt(n) * (not balanced)  # averages of the labels of the first two batches
+    # averages of the labels of the first two batches
+    y1, y2 = g[:2] / jnp.sqrt(n) * jnp.logical_not(balanced)
 
     nu = sigma * jnp.sqrt((1 - zeta) / (T * n))
     a = zeta * W**2 + nu * W * g[2]
     b = zeta * y1 * Q**2 + nu * Q * g[3]
-    across = nu**2 * _chi_squared(first_key, degrees[0], num_draws, finite_size)
+    across = nu**2 * _chi_squared(degrees[0], g[7], finite_size)
     length = (a / W) ** 2 + (b / Q) ** 2 + across  # ||w1||^2
 
     def noise(along, extra):
@@ -77,7 +78,7 @@ def learned_prompt(
     along_w += g[5] * jnp.sqrt(noise(a / W, W**2 * length + 3 * a**2 + b**2))
     along_rest = g[6] * jnp.sqrt(noise(jnp.sqrt(across), a**2 + b**2)) + shift * jnp.sqrt(across)
     spread = noise(0.0, a**2 + b**2)
-    rest = along_rest**2 + spread * _chi_squared(second_key, degrees[1], num_draws, finite_size)
+    rest = along_rest**2 + spread * _chi_squared(degrees[1], g[8], finite_size)
     norm = jnp.sqrt(along_q**2 + along_w**2 + rest)
     return LearnedPrompt(along_q / norm, W * along_w / norm)
 
@@ -125,7 +126,7 @@ def learned_prompt_error(
     return rescaled(Estimate(*scaled), top, log)
 
 
-@partial(jax.jit, static_argnames=("balanced", "num_draws", "finite_size"))
+@partial(jax.jit, static_argnames=("num_draws", "finite_size"))
 def _learned(key, model, num_examples, prompt_norm, balanced, num_draws, finite_size):
     def one(n, beta):
         scaled, top = _three_steps(key, model, n, beta, balanced, num_draws, finite_size)
@@ -140,7 +141,7 @@ def _three_steps(key, model, n, beta, balanced, num_draws, finite_size):
     # By symmetry a test example with y = +1 stands for both labels.
     scores = beta * (prompt.cosine * model.context_norm + prompt.leak)
     k = model.num_relevant
-    g = jax.random.normal(noise_key, (num_draws, model.num_tokens - k))
+    g = draws.normal(noise_key, (num_draws, model.num_tokens - k))
     scale = beta * model.noise_std
     sums = jax.vmap(lambda score, g: softmax_sums(score, k, scale, g))(scores, g)
     if not finite_size:
@@ -159,8 +160,7 @@ def _margins(key, model, n, beta, balanced, prompt, sums):
     """
     Q, W, sigma = model.context_norm, model.regressor_norm, model.noise_std
     (c, leak), (M, v, G) = prompt, sums
-    normal_key, length_key = jax.random.split(key)
-    k = jax.random.normal(normal_key, (6, len(c)))
+    k = draws.normal(key, (7, len(c)))
     # Averages over the training set: M and v, which depend on the score that the prompt gives to
     # relevant tokens (dM/ds = M (1 - M), dv/ds = -2 M v), and which vary from set to set,
     lift = beta * Q * (c - c.mean())
@@ -169,7 +169,7 @@ def _margins(key, model, n, beta, balanced, prompt, sums):
     pooled_noise = jnp.maximum(v.mean() - 2 * lift * (M * v).mean() + dv, 0.0)
     # and the products y M and y G. Scores differ by 2 beta leak between the labels, which moves
     # E[y M] and E[y G] away from zero (dG/ds = -M G).
-    centre = (M.mean(), G.mean()) if balanced else (0.0, 0.0)
+    centre = jnp.where(balanced, jnp.stack([M.mean(), G.mean()]), 0.0)
     yM, yG = _correlated(M - centre[0], G - centre[1], *k[2:4] / jnp.sqrt(n))
     yM += beta * leak * (M * (1 - M)).mean()
     yG -= beta * leak * (M * G).mean()
@@ -181,7 +181,7 @@ def _margins(key, model, n, beta, balanced, prompt, sums):
     along = average * leak + yM * c * Q + sigma * yG  # <w2, qbar>
     first = average * w_across + yM * q_across * cosine + std * k[4]
     other = yM * q_across * sine + std * k[5]
-    rest = std**2 * _chi_squared(length_key, model.dim - 3, len(c), True)
+    rest = std**2 * _chi_squared(model.dim - 3, k[6], True)
     on_regressor = leak * along + w_across * first
     on_context = c * Q * along + q_across * (cosine * first + sine * other)
     mean = M * (on_regressor + on_context) + sigma * G * along
@@ -195,13 +195,12 @@ def _correlated(first, second, g, h):
     return std * g, slope * g + jnp.sqrt((second**2).mean() - slope**2) * h
 
 
-def _chi_squared(key, degrees, num_draws, random):
-    """Squared length of `degrees` normal numbers, or its mean.
+def _chi_squared(degrees, g, random):
+    """Squared length of `degrees` normal numbers, made from one, or its mean.
 
     The cube of Wilson and Hilferty (1931), whose moments are off by a part in degrees^2.
     """
     if not random:
-        return jnp.full(num_draws, degrees)
+        return jnp.full(len(g), degrees)
     variance = 2 / (9 * degrees)
-    g = jax.random.normal(key, (num_draws,))
     return degrees * jnp.maximum(1 - variance + jnp.sqrt(variance) * g, 0) ** 3

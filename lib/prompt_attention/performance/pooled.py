@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray, Real
 
+from prompt_attention import draws
 from prompt_attention.data import ContextualModel, Estimate
 from prompt_attention.data.checks import checked_once
 from prompt_attention.performance.limits import positive_noise
@@ -102,9 +103,10 @@ def pooled_moments(
     return _draw_moments(key, Invariants.of(contextual), prompt_scale, num_draws)
 
 
+@partial(jax.jit, static_argnames=("num_draws",))
 def _draw_moments(key, model, prompt_scale, num_draws):
     k, Q, sigma = model.num_relevant, model.context_norm, model.noise_std
-    g = jax.random.normal(key, (num_draws, model.num_tokens - k))
+    g = draws.normal(key, (num_draws, model.num_tokens - k))
 
     def at(tau):
         sums = jax.vmap(lambda g: softmax_sums(tau * Q, k, tau * sigma, g))(g)
