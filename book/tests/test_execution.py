@@ -2,6 +2,8 @@
 
 import gc
 import os
+import subprocess
+import sys
 import time
 import warnings
 from pathlib import Path
@@ -50,6 +52,23 @@ def test_digest_changes_with_the_library(library, edit):
     before = execution.digest(library)
     edit(library)
     assert execution.digest(library) != before
+
+
+def test_the_installed_xla_takes_the_settings(tmp_path):
+    """It ends the process at a flag that it does not know."""
+    settings = execution.kernel_environment(tmp_path)
+    code = "import jax; print(jax.jit(lambda x: x + 1)(1))"
+    settings = os.environ | settings
+    run = subprocess.run([sys.executable, "-c", code], env=settings, capture_output=True, text=True)
+    assert run.stdout.strip() == "2", run.stderr
+
+
+@pytest.mark.parametrize(
+    ("version", "chosen"), [("0.7.2", 1), ("0.10.1", 1), ("0.11.0", 0), ("0.12.0.1", 0), ("1.0", 0)]
+)
+def test_only_a_version_with_two_makers_of_loops_is_told_which(version, chosen, monkeypatch):
+    monkeypatch.setattr(execution.metadata, "version", lambda name: version)
+    assert len(execution.quick_to_compile()) == chosen
 
 
 def test_digest_changes_with_a_package_version(library, monkeypatch):

@@ -10,6 +10,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from bookext.execution import quick_to_compile
 from bookext.node import find_node
 from bookext.notebooks.first_cell import first_cell
 from coursework.build import page as write_assignment
@@ -402,8 +403,9 @@ def test_the_first_cell_lets_jax_keep_what_it_compiles(tmp_path):
     """In the reader's home, unless she has set another place."""
     ask = "import jax\nprint(jax.config.jax_compilation_cache_dir)"
     ask += "\nprint(jax.config.jax_persistent_cache_min_compile_time_secs)"
+    ask += "\nimport os\nprint(os.environ.get('XLA_FLAGS'))"
     code = f"{first_cell('0', None)}\n{ask}"
-    settings = {k: v for k, v in os.environ.items() if not k.startswith("JAX_")}
+    settings = {k: v for k, v in os.environ.items() if not k.startswith(("JAX_", "XLA_"))}
     settings["HOME"] = str(tmp_path)
     for chosen, place in (
         ({}, f"{tmp_path}/.cache/prompt-attention"),
@@ -415,7 +417,8 @@ def test_the_first_cell_lets_jax_keep_what_it_compiles(tmp_path):
         run = subprocess.run(
             [sys.executable, "-c", code], env=settings | chosen, capture_output=True, text=True
         )
-        assert run.stdout.split() == [place, "0.0"], run.stderr
+        flags = quick_to_compile().get("XLA_FLAGS")
+        assert run.stdout.split() == [place, "0.0", str(flags)], run.stderr
 
 
 def test_addresses_follow_from_the_repository(built):

@@ -45,6 +45,18 @@ def digest(library: Path, packages: tuple[str, ...] = PACKAGES) -> str:
     return state.hexdigest()[:16]
 
 
+def quick_to_compile() -> dict[str, str]:
+    """Return the setting with which XLA compiles a chapter in two thirds of the time.
+
+    It chooses the older of XLA's two makers of loops; XLA refuses to start where there is one only,
+    as from jaxlib 0.11 on.
+    """
+    major, minor = (int(part) for part in metadata.version("jaxlib").split(".")[:2])
+    if not (0, 7) <= (major, minor) <= (0, 10):
+        return {}
+    return {"XLA_FLAGS": "--xla_cpu_use_fusion_emitters=false"}
+
+
 def kernel_environment(build: Path) -> dict[str, str]:
     """Return what a kernel's environment must say; what the reader has set already goes first."""
     return {
@@ -57,6 +69,7 @@ def kernel_environment(build: Path) -> dict[str, str]:
         # machine ("prefer-no-gather is not supported"), and stderr output fails the build. Errors
         # that matter arrive as exceptions.
         "TF_CPP_MIN_LOG_LEVEL": "3",
+        **quick_to_compile(),
     }
 
 

@@ -17,7 +17,19 @@ KEPT = {
     "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
     "TF_CPP_MIN_LOG_LEVEL": "3",  # XLA complains of programs that it compiled itself
 }
-for setting, value in KEPT.items():
+
+
+def quick_to_compile():
+    """From jaxlib 0.11 on XLA knows one way to make loops, and before it a quicker one."""
+    try:
+        major, minor = metadata.version("jaxlib").split(".")[:2]
+    except metadata.PackageNotFoundError:
+        return {}
+    older = (0, 7) <= (int(major), int(minor)) <= (0, 10)
+    return {"XLA_FLAGS": "--xla_cpu_use_fusion_emitters=false"} if older else {}
+
+
+for setting, value in (KEPT | quick_to_compile()).items():
     os.environ.setdefault(setting, value)
 
 
