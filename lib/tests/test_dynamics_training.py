@@ -238,6 +238,40 @@ def test_late_training_turns_to_the_max_margin_direction():
     assert to_context[1] < to_context[0] - 0.02
 
 
+@pytest.mark.parametrize(("seed", "kept"), [(0, 1), (7, 0)])
+def test_where_a_noise_token_stays_on_top_its_margin_is_maximised(seed, kept):
+    """G6 where tokens are hard to separate: the prompt's end is that of what it has on top."""
+    contextual = data.core_model(
+        dim=20,
+        context_norm=1.0,
+        regressor_norm=2.0,
+        num_tokens=8,
+        sparsity=0.25,
+        noise_std=0.5,
+    )
+    batch = contextual.sample(jax.random.key(seed), 30)
+
+    def loss(model, batch):
+        held = models.PromptAttention(20, head=contextual.regressor, prompt=model.prompt[...])
+        return risk.logistic_loss(held, batch)
+
+    model = models.PromptAttention(20, head=jnp.zeros(20), prompt=1e-3 * contextual.context)
+    optimizer = optax.chain(optax.normalize_by_update_norm(), optax.sgd(0.05))
+    prompt = dynamics.train(model, optimizer, batch, 3000, loss=loss).model.prompt[...]
+    prompt = np.asarray(prompt) / np.linalg.norm(prompt)
+    top, relevant = (batch.tokens @ prompt).argmax(axis=1), np.array(batch.relevant)
+    lost = np.flatnonzero(~relevant[np.arange(30), top])
+    assert len(lost) == kept
+    # The noise token that is on top reads the label right, less strongly than a relevant one.
+    values = batch.labels[lost] * (batch.tokens[lost, top[lost]] @ contextual.regressor)
+    assert ((values > 0) & (values < 4)).all()
+    to_relevant = prompt @ dynamics.max_margin_direction(batch)
+    relevant[lost] = np.arange(8) == top[lost, None]
+    to_top = prompt @ dynamics.max_margin_direction(batch._replace(relevant=relevant))
+    assert to_top > 0.99
+    assert (to_relevant > 0.99) == (not kept)
+
+
 def test_a_trained_head_stops_the_prompt_short():
     """The twin of G6: the head grows, the loss vanishes, and the prompt stays where it is."""
     contextual, batch = separable_batch()
