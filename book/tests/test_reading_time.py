@@ -85,12 +85,12 @@ def test_pages_are_those_that_a_kernel_runs(tmp_path):
         "  - chapters: [{file: data}, {file: task}]\n"
     )
     (tmp_path / "book").mkdir()
-    for page in ("data", "models"):
+    for page in ("index", "data", "models"):
         (tmp_path / "book" / f"{page}.md").write_text("```{code-cell} ipython3\nx\n```\n")
     off = "---\nmystnb:\n  execution_mode: 'off'\n---\n```{code-cell} ipython3\nx\n```\n"
     (tmp_path / "book" / "task.md").write_text(off)
     (tmp_path / "book" / "notation.md").write_text("prose\n")
-    assert reading_time.pages(toc) == ["models", "data"]
+    assert reading_time.pages(toc) == ["index", "models", "data"]
 
 
 def test_a_page_is_run_in_a_kernel_with_the_environment(tmp_path):

@@ -95,11 +95,9 @@ def run(page: Path, environment: dict[str, str]) -> Run:
 
 def pages(toc: Path) -> list[str]:
     """Return the pages that a kernel runs, in the order of the table of contents."""
-    listed = [
-        chapter["file"]
-        for part in yaml.safe_load(toc.read_text("utf8"))["parts"]
-        for chapter in part["chapters"]
-    ]
+    contents = yaml.safe_load(toc.read_text("utf8"))
+    listed = [contents["root"]]
+    listed += [chapter["file"] for part in contents["parts"] for chapter in part["chapters"]]
     found = {page: (toc.parent / "book" / f"{page}.md").read_text("utf8") for page in listed}
     return [
         page
