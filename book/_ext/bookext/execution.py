@@ -48,8 +48,8 @@ def digest(library: Path, packages: tuple[str, ...] = PACKAGES) -> str:
 def quick_to_compile() -> dict[str, str]:
     """Return the setting with which XLA compiles a chapter in two thirds of the time.
 
-    It chooses the older of XLA's two makers of loops; XLA refuses to start where there is one only,
-    as from jaxlib 0.11 on.
+    It chooses the older of XLA's two makers of loops. Where there is one only, as from jaxlib
+    0.11.2 on, XLA refuses to start with it.
     """
     major, minor = (int(part) for part in metadata.version("jaxlib").split(".")[:2])
     if not (0, 7) <= (major, minor) <= (0, 10):

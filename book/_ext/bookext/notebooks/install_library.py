@@ -20,7 +20,7 @@ KEPT = {
 
 
 def quick_to_compile():
-    """From jaxlib 0.11 on XLA knows one way to make loops, and before it a quicker one."""
+    """Later versions of XLA know one way to make loops; these have another, compiled sooner."""
     try:
         major, minor = metadata.version("jaxlib").split(".")[:2]
     except metadata.PackageNotFoundError:
