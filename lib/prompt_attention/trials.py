@@ -73,14 +73,18 @@ def known_prompt_trials(
         draw: a function of (contextual, key, n) in place of `ContextualModel.sample`.
 
     Raises:
-        ValueError: a size that is not a whole number >= 1, an unknown weighting, or as `fit_head`.
+        ValueError: a size or a number of trials that is not a whole number >= 1, an unknown
+            weighting, or as `fit_head`.
     """
     power = weighting_power(weighting)
     scales = jnp.asarray(prompt_scale, float)
     several = isinstance(num_examples, Sequence)
     sizes = list(num_examples) if several else [num_examples]
+    if not sizes:
+        raise ValueError("num_examples must be a size or several, got none")
     for n in sizes:
         check_count("num_examples", n)
+    check_count("num_trials", num_trials)
     projected = draw is None and contextual.noise_law is jax.random.normal
     draw = ContextualModel.sample if draw is None else draw
     drawn = (key, contextual, scales.ravel(), max(sizes), num_trials, draw)

@@ -59,7 +59,7 @@ def test_the_count_of_shapes_sees_axes():
     assert shapes_of_draws(jax.jit(jax.vmap(jax.random.normal)), jax.random.split(KEY, 5)) == [()]
 
 
-@pytest.mark.parametrize("noise_law", [*data.INDEPENDENT_LAWS, data.student_t8])
+@pytest.mark.parametrize("noise_law", [jax.random.normal, jax.random.rademacher, data.student_t8])
 def test_samples_are_drawn_as_rows(noise_law):
     law = dataclasses.replace(core(), noise_law=noise_law, nuisance=((0.0, 0.0), (1.0, 1.0)))
     shapes = shapes_of_draws(lambda key: law.sample(key, 5), KEY)

@@ -454,6 +454,14 @@ NUISANCE = dataclasses.replace(core(), nuisance=((0.0, 1.0),))
             "num_examples must be a whole",
         ),
         (
+            lambda: dynamics.simulate(jax.random.key(0), core(), [], 2),
+            "num_examples must be a size or several, got none",
+        ),
+        (
+            lambda: dynamics.simulate(jax.random.key(0), core(), 4, 0),
+            "num_repeats must be a whole number >= 1, got 0",
+        ),
+        (
             lambda: dynamics.simulate(jax.random.key(0), core(), -1, 2),
             "num_examples must be a whole number >= 1, got -1",
         ),

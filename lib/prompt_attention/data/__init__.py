@@ -10,10 +10,9 @@ following Oymak et al. (2023).
 
 from prompt_attention.data.batch import Batch, Estimate
 from prompt_attention.data.contextual import ContextualModel, core_model
-from prompt_attention.data.noise import INDEPENDENT_LAWS, shared_noise, student_t8
+from prompt_attention.data.noise import shared_noise, student_t8
 
 __all__ = [
-    "INDEPENDENT_LAWS",
     "Batch",
     "ContextualModel",
     "Estimate",

@@ -153,12 +153,16 @@ def simulate(
         num_test: test examples for each run.
 
     Raises:
-        ValueError: as for `three_steps`.
+        ValueError: as for `three_steps`, or `num_repeats` is not a whole number >= 1.
     """
     several = isinstance(num_examples, Sequence)
     sizes = list(num_examples) if several else [num_examples]
+    if not sizes:
+        raise ValueError("num_examples must be a size or several, got none")
     for n in sizes:
         _check(contextual, n, prompt_norm, balanced, method)
+    if not isinstance(num_repeats, int) or num_repeats < 1:
+        raise ValueError(f"num_repeats must be a whole number >= 1, got {num_repeats!r}")
     contextual, conditioned = _relevant_first(contextual), method == "conditioned"
     count = len(sizes) * num_repeats
     places = max(FEWEST_PLACES, 2 ** math.ceil(math.log2(count)))
