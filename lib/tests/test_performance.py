@@ -552,6 +552,17 @@ def test_limit_of_the_learned_prompt_is_that_of_g2():
     np.testing.assert_allclose(law.leak, 0, atol=1e-6)
 
 
+@pytest.mark.parametrize("balanced", [True, False])
+@pytest.mark.parametrize("d", [4, 5])
+def test_the_learned_prompt_counts_its_directions(d, balanced):
+    """Few dimensions, of which the two of context and regressor are a large part."""
+    model = core(d=d, T=10, zeta=0.2, sigma=2.0)
+    seen = dynamics.simulate(KEY, model, 200, 4000, balanced=balanced, num_test=0)
+    law = learned_prompt(KEY, Invariants.of(model), 200.0, balanced, 40_000, True)
+    drawn, expected = map(data.Estimate.of, (seen.prompt_alignment, law.cosine**2))
+    assert abs(deviation(drawn, expected)) < 4
+
+
 PIPELINES = [  # n, Q, W, beta, balanced; the dimension is 30
     (60, 2.0, 2.0, 2.0, True),
     (60, 2.5, 1.5, 1.0, True),
