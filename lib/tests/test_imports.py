@@ -1,6 +1,8 @@
 """Imports point one way, as docs/decisions says; a formula never imports a simulation."""
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import prompt_attention
@@ -67,3 +69,10 @@ def test_plotting_imports_nothing_but_matplotlib_numpy_and_the_standard_library(
             assert outside <= DRAWS_WITH, f"{path} imports {outside - DRAWS_WITH}"
         else:
             assert "plotting" not in internal_imports(path), f"{path} draws"
+
+
+def test_importing_every_part_waits_for_no_library_that_few_functions_need():
+    parts = ", ".join(f"prompt_attention.{part}" for part in sorted(ALLOWED))
+    seen = f"import sys, {parts}; print(*{{'sklearn', 'skimage'}} & {{*sys.modules}})"
+    printed = subprocess.run([sys.executable, "-c", seen], capture_output=True, check=True)
+    assert printed.stdout.split() == []

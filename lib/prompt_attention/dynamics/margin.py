@@ -3,7 +3,6 @@
 import numpy as np
 from jaxtyping import Float
 from scipy.optimize import linprog
-from sklearn.svm import SVC
 
 from prompt_attention.data import Batch
 
@@ -19,6 +18,8 @@ def max_margin_direction(batch: Batch) -> Float[np.ndarray, " d"]:
     Raises:
         ValueError: no prompt separates the tokens.
     """
+    from sklearn.svm import SVC  # takes a second to import
+
     tokens, relevant = np.float64(batch.tokens), np.asarray(batch.relevant)
     differences = np.concatenate(
         [

@@ -7,9 +7,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Real
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
-from sklearn.svm import SVC
 
 from prompt_attention.data.checks import check_labels, is_concrete
 
@@ -71,6 +68,8 @@ def fit_head(
 
 
 def _logistic(both, sides, ridge):
+    from sklearn.linear_model import LogisticRegression  # takes a second to import
+
     if not ridge > 0:
         raise ValueError(f"a logistic head needs ridge > 0, got {ridge}")
     options = {"fit_intercept": False, "tol": 1e-8, "max_iter": 10_000}
@@ -78,6 +77,9 @@ def _logistic(both, sides, ridge):
 
 
 def _max_margin(both, sides, _):
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.svm import SVC
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         machine = SVC(kernel="linear", C=1e10, max_iter=1_000_000).fit(both, sides)
