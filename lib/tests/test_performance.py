@@ -495,6 +495,38 @@ def test_small_training_sets_are_the_beginning_of_the_largest(method, ridge):
     assert (abs(by_hand.value - several.value[1]) < 4 * gap).all()
 
 
+@pytest.mark.parametrize(
+    ("weighting", "method", "ridge"),
+    [("optimal", "gradient", 0.0), ("uniform", "ridge", 0.3), ("optimal", "ridge", 0.3)],
+)
+def test_errors_of_one_training_set_by_hand(weighting, method, ridge):
+    """The same examples to train and to test on, so that nothing is left to chance."""
+    model, n, tau = core(d=12, T=10, zeta=0.2, W=1.0, sigma=2.0), 40, 1.5
+    batch = model.sample(KEY, 4000)
+
+    def fixed(contextual, key, count):
+        return jax.tree.map(lambda part: part[-count:], batch)
+
+    fit = {"weighting": weighting, "method": method, "ridge": ridge, "num_test": 4000}
+    seen = trials.known_prompt_trials(KEY, model, tau, n, 2, draw=fixed, **fit)
+    tokens, y = (np.asarray(part, np.float64)[-n:] for part in batch[:2])
+    scores = np.exp(tau * tokens[:, :, 0])
+    weights = scores / scores.sum(axis=1, keepdims=True)
+    relevant, noise = weights[:, :2], weights[:, 2:]  # and q* is the first axis, w* the second
+    v = (noise**2).sum(axis=1)
+    x = np.einsum("nt,ntd->nd", weights, tokens)
+    x[:, 0] = 0
+    if weighting == "optimal":
+        x *= (relevant.sum(axis=1) / v)[:, None]
+    head = x.T @ y
+    if method == "ridge":
+        head = np.linalg.solve(x.T @ x / n + ridge * 2.0**2 * v.mean() * np.eye(12), head)
+    scores = np.exp(tau * np.asarray(batch.tokens)[:, :, 0])
+    output = (scores * (np.asarray(batch.tokens) @ head)).sum(axis=1)
+    expected = (np.asarray(batch.labels) * output <= 0).mean()
+    np.testing.assert_allclose(seen.value, expected, rtol=0, atol=3e-4)  # one example
+
+
 # --- heads -------------------------------------------------------------------------------------
 
 
