@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import nbformat
@@ -419,6 +420,17 @@ def test_the_first_cell_lets_jax_keep_what_it_compiles(tmp_path):
         )
         flags = quick_to_compile().get("XLA_FLAGS")
         assert run.stdout.split() == [place, "0.0", str(flags)], run.stderr
+
+
+@pytest.mark.parametrize("version", ["0.6.2", "0.7.2", "0.9.0", "0.10.1", "0.11.0", "1.0"])
+def test_notebooks_ask_of_the_compiler_what_the_build_asks(version, monkeypatch):
+    monkeypatch.setattr(metadata, "version", lambda name: version)
+    cell = {}
+    exec(first_cell("0", None).partition("for setting")[0], cell)
+    monkeypatch.setitem(cell, "find_spec", lambda name: None)
+    assert cell["quick_to_compile"]() == quick_to_compile()
+    monkeypatch.setitem(cell, "find_spec", {"libtpu": "found"}.get)
+    assert not cell["quick_to_compile"]()
 
 
 def test_addresses_follow_from_the_repository(built):

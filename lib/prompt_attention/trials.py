@@ -11,9 +11,10 @@ from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray, Real
 
 from prompt_attention import draws, models, risk
 from prompt_attention.data import Batch, ContextualModel, Estimate
+from prompt_attention.data.checks import whole_number
 from prompt_attention.performance import fit_head
 from prompt_attention.performance.heads import SOLVED_BY_JAX
-from prompt_attention.performance.pooled import check_count, weighting_power
+from prompt_attention.performance.pooled import weighting_power
 
 Draw = Callable[[ContextualModel, PRNGKeyArray, int], Batch]
 
@@ -70,10 +71,11 @@ def known_prompt_trials(
         weighting: "uniform", or "optimal" to weigh each feature by its m / v.
         ridge: as in `fit_head`, but in units of the mean variance of the pooled noise.
         num_test: test examples for each trial.
-        draw: a function of (contextual, key, n) in place of `ContextualModel.sample`.
+        draw: a function of (contextual, key, n) in place of `ContextualModel.sample`. For several
+            sizes its examples must be independent, or else the first of many are no sample.
 
     Raises:
-        ValueError: a size or a number of trials that is not a whole number >= 1, an unknown
+        ValueError: a size that is not a whole number >= 1, fewer than two trials, an unknown
             weighting, or as `fit_head`.
     """
     power = weighting_power(weighting)
@@ -82,9 +84,8 @@ def known_prompt_trials(
     sizes = list(num_examples) if several else [num_examples]
     if not sizes:
         raise ValueError("num_examples must be a size or several, got none")
-    for n in sizes:
-        check_count("num_examples", n)
-    check_count("num_trials", num_trials)
+    sizes = [whole_number("num_examples", n, least=1) for n in sizes]
+    num_trials = whole_number("num_trials", num_trials, least=2)
     projected = draw is None and contextual.noise_law is jax.random.normal
     draw = ContextualModel.sample if draw is None else draw
     drawn = (key, contextual, scales.ravel(), max(sizes), num_trials, draw)

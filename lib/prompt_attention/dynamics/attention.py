@@ -12,6 +12,7 @@ from jax.scipy.special import log_ndtr
 from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray, Real
 
 from prompt_attention.data import ContextualModel, Estimate
+from prompt_attention.data.checks import whole_number
 from prompt_attention.dynamics.laws import positive
 
 
@@ -138,8 +139,7 @@ def _draw_pooling(key, contextual, prompt_norm, alignment, num_draws):
 
     V sums their squared weights, A their weights times g_t.
     """
-    if not isinstance(num_draws, int) or num_draws < 2:
-        raise ValueError(f"num_draws must be a whole number >= 2, got {num_draws!r}")
+    num_draws = whole_number("num_draws", num_draws, least=2)
     beta, c = _prompt(prompt_norm, alignment)
     T, k = contextual.num_tokens, contextual.num_relevant
     scores = beta * c * contextual.context_norm, beta * contextual.noise_std

@@ -20,6 +20,7 @@ from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray, Real
 
 from prompt_attention import models, risk
 from prompt_attention.data import ContextualModel
+from prompt_attention.data.checks import whole_number
 from prompt_attention.dynamics import conditioning
 
 FEWEST_PLACES = 2048
@@ -107,7 +108,7 @@ def three_steps(
         ValueError: n < 1, an odd n or a positive rate other than 1/2 for balanced labels, a
             negative prompt norm, an unknown method, or noise that "conditioned" cannot draw.
     """
-    _check(contextual, num_examples, prompt_norm, balanced, method)
+    num_examples = _check(contextual, num_examples, prompt_norm, balanced, method)
     static = {"balanced": balanced, "shared_batch": shared_batch}
     if method == "conditioned":
         return ThreeSteps(
@@ -159,10 +160,8 @@ def simulate(
     sizes = list(num_examples) if several else [num_examples]
     if not sizes:
         raise ValueError("num_examples must be a size or several, got none")
-    for n in sizes:
-        _check(contextual, n, prompt_norm, balanced, method)
-    if not isinstance(num_repeats, int) or num_repeats < 1:
-        raise ValueError(f"num_repeats must be a whole number >= 1, got {num_repeats!r}")
+    sizes = [_check(contextual, n, prompt_norm, balanced, method) for n in sizes]
+    num_repeats = whole_number("num_repeats", num_repeats, least=1)
     contextual, conditioned = _relevant_first(contextual), method == "conditioned"
     count = len(sizes) * num_repeats
     places = max(FEWEST_PLACES, 2 ** math.ceil(math.log2(count)))
@@ -227,7 +226,7 @@ def _simulate(
         return jax.tree.map(lambda all, one: all.at[i].set(one), found, run(sizes[i], repeats[i]))
 
     one = jax.eval_shape(run, sizes[0], repeats[0])
-    nothing = jax.tree.map(lambda field: jnp.full(len(sizes), jnp.nan, field.dtype), one)
+    nothing = jax.tree.map(lambda field: jnp.zeros(len(sizes), field.dtype), one)
     return jax.lax.fori_loop(0, count, add, nothing)
 
 
@@ -287,8 +286,8 @@ def _chunk(contextual, num_examples):
 
 
 def _check(contextual, num_examples, prompt_norm, balanced, method):
-    if not isinstance(num_examples, int) or num_examples < 1:
-        raise ValueError(f"num_examples must be a whole number >= 1, got {num_examples!r}")
+    """The number of examples, if all is as it should be."""
+    num_examples = whole_number("num_examples", num_examples, least=1)
     if balanced:
         contextual.assume("balanced=True", "symmetric")
         if num_examples % 2:
@@ -300,3 +299,4 @@ def _check(contextual, num_examples, prompt_norm, balanced, method):
         raise ValueError(f"method must be 'direct' or 'conditioned', got {method!r}")
     if method == "conditioned":
         contextual.assume('method="conditioned" (Result S2)', "gaussian")
+    return num_examples

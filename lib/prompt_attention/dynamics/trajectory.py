@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from prompt_attention import risk, training
 from prompt_attention.data import Batch, ContextualModel
+from prompt_attention.data.checks import whole_number
 from prompt_attention.dynamics.steps import alignment
 
 
@@ -115,10 +116,8 @@ def train(
         ValueError: a negative number of steps, a segment below 1, or a checkpoint beyond
             `num_steps`.
     """
-    if not isinstance(num_steps, int) or num_steps < 0:
-        raise ValueError(f"num_steps must be a whole number >= 0, got {num_steps!r}")
-    if not isinstance(segment, int) or segment < 1:
-        raise ValueError(f"segment must be a whole number >= 1, got {segment!r}")
+    num_steps = whole_number("num_steps", num_steps, least=0)
+    segment = whole_number("segment", segment, least=1)
     advance = partial(_advance, loss=loss, optimizer=optimizer)
     batches, record = _as_pytree(batches), _as_pytree(record)
     descent = training.start(model, optimizer)

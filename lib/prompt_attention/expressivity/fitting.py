@@ -86,11 +86,13 @@ def discrete_error(model: nnx.Module, contextual: ContextualModel) -> Float[Arra
 
 def support_margins(model: nnx.Module, support: Support) -> Float[Array, " m"]:
     """The margin y f(X) of every example of a support."""
+    _check_kind(type(model))
     return _margins(model, support)[0]
 
 
 def support_error(model: nnx.Module, support: Support) -> Float[Array, ""]:
     """`discrete_error` for a support at hand, whose shares may be traced."""
+    _check_kind(type(model))
     margins, resolution = _margins(model, support)
     return jnp.sum(jnp.where(margins > resolution, 0, support.probs))
 
@@ -209,10 +211,9 @@ def _weights(model, tokens, shares):
             return shares * (tokens @ model.prompt[...])
         case models.MeanPooling():
             return shares
-    _check_kind(type(model))
 
 
 def _check_kind(kind):
-    if kind not in KINDS:
+    if not issubclass(kind, KINDS):
         known = ", ".join(known.__name__ for known in KINDS)
         raise ValueError(f"the model must be one of {known}, got {kind.__name__}")

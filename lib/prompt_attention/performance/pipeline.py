@@ -18,12 +18,12 @@ from jaxtyping import Array, ArrayLike, Bool, Float, PRNGKeyArray, Real
 
 from prompt_attention import draws
 from prompt_attention.data import ContextualModel, Estimate
+from prompt_attention.data.checks import whole_number
 from prompt_attention.performance.limits import positive_noise
 from prompt_attention.performance.pooled import (
     Invariants,
     PooledMoments,
     averaged_head_error,
-    check_count,
     check_positive,
     softmax_sums,
 )
@@ -117,7 +117,7 @@ def learned_prompt_error(
     positive_noise("Result G7", contextual)
     check_positive("num_examples", num_examples)
     check_positive("prompt_norm", prompt_norm)
-    check_count("num_draws", num_draws)
+    num_draws = whole_number("num_draws", num_draws, least=1)
     if contextual.dim < 4:
         raise ValueError(f"Result G7 needs dim >= 4, got {contextual.dim}")
     grid = (jnp.asarray(num_examples, float), jnp.asarray(prompt_norm, float))

@@ -17,7 +17,7 @@ from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray, Real
 
 from prompt_attention import draws
 from prompt_attention.data import ContextualModel, Estimate
-from prompt_attention.data.checks import checked_once
+from prompt_attention.data.checks import checked_once, whole_number
 from prompt_attention.performance.limits import positive_noise
 from prompt_attention.performance.tails import gaussian_tail, rescaled
 
@@ -99,7 +99,7 @@ def pooled_moments(
         ValueError: the model breaks an assumption, or `num_draws` is not a whole number >= 1.
     """
     contextual.assume("Result X1", "core", "orthogonal", "isotropic", "gaussian")
-    check_count("num_draws", num_draws)
+    num_draws = whole_number("num_draws", num_draws, least=1)
     return _draw_moments(key, Invariants.of(contextual), prompt_scale, num_draws)
 
 
@@ -145,7 +145,7 @@ def known_prompt_error(
     contextual.assume("Result X2", "core", "orthogonal", "isotropic", "gaussian")
     positive_noise("Result X2", contextual)
     check_positive("num_examples", num_examples)
-    check_count("num_draws", num_draws)
+    num_draws = whole_number("num_draws", num_draws, least=1)
     grid = (jnp.asarray(prompt_scale, float), jnp.asarray(num_examples, float))
     power = weighting_power(weighting)
     *scaled, top = _known_prompt(key, Invariants.of(contextual), *grid, power, num_draws)
@@ -211,8 +211,8 @@ def finite_sample_error(
     """
     contextual.assume("Result X2", "core", "orthogonal", "isotropic", "gaussian")
     positive_noise("Result X2", contextual)
-    check_count("num_examples", num_examples)
-    check_count("num_heads", num_heads)
+    num_examples = whole_number("num_examples", num_examples, least=1)
+    num_heads = whole_number("num_heads", num_heads, least=1)
     keys = jax.random.split(key, num_heads)
     scale, power = jnp.asarray(prompt_scale, float), weighting_power(weighting)
     log_errors = _finite_sample(keys, contextual, scale, power, num_examples)
@@ -237,12 +237,6 @@ def _finite_sample(keys, contextual, prompt_scale, power, num_examples):
 
     batch_size = max(1, 2**18 // (num_examples * contextual.num_tokens))
     return jax.lax.map(one_head, keys, batch_size=min(batch_size, len(keys)))
-
-
-def check_count(name: str, value: int) -> None:
-    """Refuse what is not a whole number >= 1."""
-    if not isinstance(value, int) or value < 1:
-        raise ValueError(f"{name} must be a whole number >= 1, got {value!r}")
 
 
 def check_positive(name: str, value: Real[ArrayLike, "..."]) -> None:

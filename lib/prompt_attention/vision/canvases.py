@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Bool, Float, Int, PRNGKeyArray, Real
 
 from prompt_attention import draws
-from prompt_attention.data.checks import checked_once
+from prompt_attention.data.checks import checked_once, whole_number
 from prompt_attention.vision.images import Split
 
 FAMILIES = ("full", "partial", "embedded", "marked")
@@ -58,8 +58,7 @@ class Family:
     def __post_init__(self):
         if self.name not in FAMILIES:
             raise ValueError(f"name must be one of {', '.join(FAMILIES)}, got {self.name!r}")
-        if not isinstance(self.grid, int) or self.grid < 1:
-            raise ValueError(f"grid must be a whole number >= 1, got {self.grid!r}")
+        whole_number("grid", self.grid, least=1)
         _check("num_relevant", self.num_relevant, 1, self.num_tokens)
         _check("strength", self.strength, 0, 1)
         _check("noise_std", self.noise_std, 0, jnp.inf)

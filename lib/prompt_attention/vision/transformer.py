@@ -15,6 +15,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from prompt_attention import draws
+from prompt_attention.data.checks import whole_number
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -31,8 +32,7 @@ class Shape:
 
     def __post_init__(self):
         for name, value in dataclasses.asdict(self).items():
-            if not isinstance(value, int) or value < 1:
-                raise ValueError(f"{name} must be a whole number >= 1, got {value!r}")
+            whole_number(name, value, least=1)
         if self.width % self.heads:
             raise ValueError(f"heads must divide width {self.width}, got {self.heads}")
 
@@ -63,8 +63,7 @@ class Additions(nnx.Module):
     ):
         self.reader = reader
         for name, value in (("num_prompts", num_prompts), ("rank", rank)):
-            if not isinstance(value, int) or value < 0:
-                raise ValueError(f"{name} must be a whole number >= 0, got {value!r}")
+            whole_number(name, value, least=0)
         if reader and num_prompts == 0:
             raise ValueError("reader needs num_prompts >= 1, got 0")
         L, d = shape.layers, shape.width

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 
 VERSION = "$version"
@@ -21,6 +22,8 @@ KEPT = {
 
 def quick_to_compile():
     """Later versions of XLA know one way to make loops; these have another, compiled sooner."""
+    if find_spec("libtpu"):  # brings an XLA of its own, which may not know the setting
+        return {}
     try:
         major, minor = metadata.version("jaxlib").split(".")[:2]
     except metadata.PackageNotFoundError:
