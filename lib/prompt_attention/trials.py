@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, SupportsIndex
 
 import jax
 import jax.numpy as jnp
@@ -46,8 +46,8 @@ def known_prompt_trials(
     key: PRNGKeyArray,
     contextual: ContextualModel,
     prompt_scale: Real[ArrayLike, "*grid"],
-    num_examples: int | Sequence[int],
-    num_trials: int,
+    num_examples: SupportsIndex | Sequence[SupportsIndex],
+    num_trials: SupportsIndex,
     *,
     method: str = "gradient",
     weighting: str = "uniform",

@@ -444,9 +444,7 @@ def test_exponent_and_crossing_on_known_curves():
 def test_simulate_takes_numpys_whole_numbers_and_computes_no_nan():
     expected = dynamics.simulate(jax.random.key(0), core(), 4, 3, num_test=11)
     with jax.debug_nans(True):
-        seen = dynamics.simulate(
-            jax.random.key(0), core(), np.int64(4), np.int64(3), num_test=np.int64(11)
-        )
+        seen = dynamics.simulate(jax.random.key(0), core(), np.int64(4), np.int64(3), num_test=11)
     jax.tree.map(np.testing.assert_array_equal, seen, expected)
 
 

@@ -5,6 +5,7 @@ The scores are drawn, one normal number for each irrelevant token; nothing else 
 
 import math
 from functools import partial
+from typing import SupportsIndex
 
 import jax
 import jax.numpy as jnp
@@ -21,7 +22,7 @@ def attention_mass(
     contextual: ContextualModel,
     prompt_norm: Real[ArrayLike, ""],
     alignment: Real[ArrayLike, ""],
-    num_draws: int,
+    num_draws: SupportsIndex,
 ) -> Estimate:
     """E[M] of a prompt with a given norm and squared cosine to q*, from its scores (Result G3).
 
@@ -43,7 +44,7 @@ def second_head_alignment(
     num_examples: Real[ArrayLike, "*n"],
     prompt_norm: Real[ArrayLike, ""],
     alignment: Real[ArrayLike, ""],
-    num_draws: int,
+    num_draws: SupportsIndex,
     *,
     balanced: bool = False,
 ) -> Estimate:

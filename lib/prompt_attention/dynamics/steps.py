@@ -11,7 +11,7 @@ import dataclasses
 import math
 from collections.abc import Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, SupportsIndex
 
 import jax
 import jax.numpy as jnp
@@ -80,7 +80,7 @@ def prompt_descent(
 def three_steps(
     key: PRNGKeyArray,
     contextual: ContextualModel,
-    num_examples: int,
+    num_examples: SupportsIndex,
     prompt_norm: Real[ArrayLike, ""] | None = None,
     balanced: bool = False,
     *,
@@ -125,8 +125,8 @@ def three_steps(
 def simulate(
     key: PRNGKeyArray,
     contextual: ContextualModel,
-    num_examples: int | Sequence[int],
-    num_repeats: int,
+    num_examples: SupportsIndex | Sequence[SupportsIndex],
+    num_repeats: SupportsIndex,
     *,
     prompt_norm: Real[ArrayLike, ""] | None = None,
     balanced: bool = False,

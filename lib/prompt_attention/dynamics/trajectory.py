@@ -8,7 +8,7 @@ import dataclasses
 import pathlib
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, SupportsIndex
 
 import jax
 import jax.numpy as jnp
@@ -86,12 +86,12 @@ def train(
     model: nnx.Module,
     optimizer: optax.GradientTransformation,
     batches: Batch | Callable[[Int[Array, ""]], Batch],
-    num_steps: int,
+    num_steps: SupportsIndex,
     *,
     loss: Callable[[nnx.Module, Batch], Float[Array, ""]] = risk.squared_loss,
     record: Callable[[nnx.Module, Batch], PyTree] = lambda model, batch: None,
     checkpoint: str | pathlib.Path | None = None,
-    segment: int = 1000,
+    segment: SupportsIndex = 1000,
     progress: bool | None = None,
 ) -> Trajectory:
     """Train a model by `num_steps` steps of an optax optimizer.

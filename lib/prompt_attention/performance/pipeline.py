@@ -10,7 +10,7 @@ Gaussian, exactly or by the central limit theorem over n, so few numbers describ
 """
 
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, SupportsIndex
 
 import jax
 import jax.numpy as jnp
@@ -89,7 +89,7 @@ def learned_prompt_error(
     num_examples: Real[ArrayLike, "*#grid"],
     prompt_norm: Real[ArrayLike, "*#grid"],
     balanced: bool = True,
-    num_draws: int = 20_000,
+    num_draws: SupportsIndex = 20_000,
     finite_size: bool = True,
     log: bool = False,
 ) -> Estimate:

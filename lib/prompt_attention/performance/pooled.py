@@ -8,7 +8,7 @@ the spread v of the noise weights.
 import dataclasses
 import math
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, SupportsIndex
 
 import jax
 import jax.numpy as jnp
@@ -87,7 +87,7 @@ def pooled_moments(
     key: PRNGKeyArray,
     contextual: ContextualModel,
     prompt_scale: Real[ArrayLike, "*grid"],
-    num_draws: int,
+    num_draws: SupportsIndex,
 ) -> PooledMoments:
     """Draw (m, v) of independent examples, for the prompt tau qbar* (Result X1).
 
@@ -123,7 +123,7 @@ def known_prompt_error(
     prompt_scale: Real[ArrayLike, "*#grid"],
     num_examples: Real[ArrayLike, "*#grid"],
     weighting: str = "uniform",
-    num_draws: int = 10_000,
+    num_draws: SupportsIndex = 10_000,
     log: bool = False,
 ) -> Estimate:
     """The error of a head averaged from n pooled features, as n and d grow at a fixed d/n.
@@ -195,9 +195,9 @@ def finite_sample_error(
     key: PRNGKeyArray,
     contextual: ContextualModel,
     prompt_scale: Real[ArrayLike, ""],
-    num_examples: int,
+    num_examples: SupportsIndex,
     weighting: str = "uniform",
-    num_heads: int = 500,
+    num_heads: SupportsIndex = 500,
     log: bool = False,
 ) -> Estimate:
     """The error of an averaged head, without any limit: exact for every n, d >= 2 and T.
