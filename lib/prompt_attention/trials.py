@@ -11,7 +11,7 @@ from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray, Real
 
 from prompt_attention import draws, models, risk
 from prompt_attention.data import Batch, ContextualModel, Estimate
-from prompt_attention.data.checks import whole_number
+from prompt_attention.data.checks import one_or_several, whole_number
 from prompt_attention.performance import fit_head
 from prompt_attention.performance.heads import SOLVED_BY_JAX
 from prompt_attention.performance.pooled import weighting_power
@@ -81,10 +81,7 @@ def known_prompt_trials(
     power = weighting_power(weighting)
     scales = jnp.asarray(prompt_scale, float)
     several = isinstance(num_examples, Sequence)
-    sizes = list(num_examples) if several else [num_examples]
-    if not sizes:
-        raise ValueError("num_examples must be a size or several, got none")
-    sizes = [whole_number("num_examples", n, least=1) for n in sizes]
+    sizes = one_or_several("num_examples", num_examples)
     num_trials = whole_number("num_trials", num_trials, least=2)
     projected = draw is None and contextual.noise_law is jax.random.normal
     draw = ContextualModel.sample if draw is None else draw

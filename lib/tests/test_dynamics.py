@@ -451,6 +451,7 @@ def test_simulate_takes_numpys_whole_numbers_and_computes_no_nan():
 # ---- what is refused ------------------------------------------------------------------------
 
 NUISANCE = dataclasses.replace(core(), nuisance=((0.0, 1.0),))
+STILL = models.PromptAttention(40, head=jnp.zeros(40), prompt=jnp.zeros(40))
 
 
 @pytest.mark.parametrize(
@@ -471,6 +472,14 @@ NUISANCE = dataclasses.replace(core(), nuisance=((0.0, 1.0),))
         (
             lambda: dynamics.simulate(jax.random.key(0), core(), -1, 2),
             "num_examples must be a whole number >= 1, got -1",
+        ),
+        (
+            lambda: dynamics.conditioned_descent(jax.random.key(0), STILL, core(), 0, 2, 0.1),
+            "num_examples must be a whole number >= 1, got 0",
+        ),
+        (
+            lambda: dynamics.conditioned_descent(jax.random.key(0), STILL, core(), 4, 0, 0.1),
+            "num_steps must be a whole number >= 1, got 0",
         ),
         (
             lambda: dynamics.three_steps(jax.random.key(0), core(), 4, prompt_norm=-1.0),

@@ -505,21 +505,20 @@ def test_errors_of_a_training_set_by_hand(weighting, method, ridge):
 
     fit = {"weighting": weighting, "method": method, "ridge": ridge, "num_test": 4000}
     seen = trials.known_prompt_trials(KEY, model, tau, [2 * n, n], 2, draw=fixed, **fit)
-    tokens, y = (np.asarray(part, np.float64)[-2 * n : -n] for part in batch[:2])
+    tokens, labels = (np.asarray(part, np.float64) for part in batch[:2])
     scores = np.exp(tau * tokens[:, :, 0])
     weights = scores / scores.sum(axis=1, keepdims=True)
-    relevant, noise = weights[:, :2], weights[:, 2:]  # and q* is the first axis, w* the second
+    pooled = np.einsum("nt,ntd->nd", weights, tokens)
+    train = slice(-2 * n, -n)
+    relevant, noise = weights[train, :2], weights[train, 2:]
     v = (noise**2).sum(axis=1)
-    x = np.einsum("nt,ntd->nd", weights, tokens)
-    x[:, 0] = 0
+    x, y = pooled[train] * (np.arange(12) > 0), labels[train]  # q* is along the first axis
     if weighting == "optimal":
         x *= (relevant.sum(axis=1) / v)[:, None]
     head = x.T @ y
     if method == "ridge":
         head = np.linalg.solve(x.T @ x / n + ridge * 2.0**2 * v.mean() * np.eye(12), head)
-    scores = np.exp(tau * np.asarray(batch.tokens)[:, :, 0])
-    output = (scores * (np.asarray(batch.tokens) @ head)).sum(axis=1)
-    expected = (np.asarray(batch.labels) * output <= 0).mean()
+    expected = (labels * (pooled @ head) <= 0).mean()
     np.testing.assert_allclose(seen.value[1], expected, rtol=0, atol=3e-4)  # one example
 
 

@@ -5,7 +5,7 @@ A traced value is not checked; the others are looked at in NumPy, which tracing 
 
 import math
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -63,6 +63,14 @@ def whole_number(name: str, value: Any, *, least: int) -> int:
     if number < least:
         raise ValueError(f"{name} must be a whole number >= {least}, got {value!r}")
     return number
+
+
+def one_or_several(name: str, value: Any) -> list[int]:
+    """A size or a sequence of sizes as a list; a ValueError unless all are whole and >= 1."""
+    sizes = list(value) if isinstance(value, Sequence) else [value]
+    if not sizes:
+        raise ValueError(f"{name} must be a size or several, got none")
+    return [whole_number(name, size, least=1) for size in sizes]
 
 
 def scalar(name: str, value: Any) -> Any:

@@ -22,7 +22,7 @@ products, and the matrix is never formed: this is the principle of deferred deci
 
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, SupportsIndex
 
 import jax
 import jax.numpy as jnp
@@ -30,6 +30,7 @@ from jaxtyping import Array, ArrayLike, Float, Int, PRNGKeyArray, Real
 
 from prompt_attention import models
 from prompt_attention.data import ContextualModel
+from prompt_attention.data.checks import whole_number
 
 
 class Side(NamedTuple):
@@ -226,8 +227,8 @@ def conditioned_descent(
     key: PRNGKeyArray,
     model: models.PromptAttention,
     contextual: ContextualModel,
-    num_examples: int,
-    num_steps: int,
+    num_examples: SupportsIndex,
+    num_steps: SupportsIndex,
     learning_rate: Real[ArrayLike, ""],
     *,
     shared_batch: bool = True,
@@ -251,9 +252,12 @@ def conditioned_descent(
         The trained model, and the loss before each step.
 
     Raises:
-        ValueError: noise that is not Gaussian.
+        ValueError: noise that is not Gaussian, or a number of examples or steps that is not a whole
+            number >= 1.
     """
     contextual.assume("Result S2", "gaussian")
+    num_examples = whole_number("num_examples", num_examples, least=1)
+    num_steps = whole_number("num_steps", num_steps, least=1)
     capacity = (2 * num_steps,) * 2 if shared_batch else (2, 2)
     return _descent(
         key, model, contextual, learning_rate, num_examples, num_steps, shared_batch, capacity

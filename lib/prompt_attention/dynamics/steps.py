@@ -20,7 +20,7 @@ from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray, Real
 
 from prompt_attention import models, risk
 from prompt_attention.data import ContextualModel
-from prompt_attention.data.checks import whole_number
+from prompt_attention.data.checks import one_or_several, whole_number
 from prompt_attention.dynamics import conditioning
 
 FEWEST_PLACES = 2048
@@ -108,7 +108,8 @@ def three_steps(
         ValueError: n < 1, an odd n or a positive rate other than 1/2 for balanced labels, a
             negative prompt norm, an unknown method, or noise that "conditioned" cannot draw.
     """
-    num_examples = _check(contextual, num_examples, prompt_norm, balanced, method)
+    num_examples = whole_number("num_examples", num_examples, least=1)
+    _check(contextual, num_examples, prompt_norm, balanced, method)
     static = {"balanced": balanced, "shared_batch": shared_batch}
     if method == "conditioned":
         return ThreeSteps(
@@ -157,10 +158,9 @@ def simulate(
         ValueError: as for `three_steps`, or `num_repeats` is not a whole number >= 1.
     """
     several = isinstance(num_examples, Sequence)
-    sizes = list(num_examples) if several else [num_examples]
-    if not sizes:
-        raise ValueError("num_examples must be a size or several, got none")
-    sizes = [_check(contextual, n, prompt_norm, balanced, method) for n in sizes]
+    sizes = one_or_several("num_examples", num_examples)
+    for n in sizes:
+        _check(contextual, n, prompt_norm, balanced, method)
     num_repeats = whole_number("num_repeats", num_repeats, least=1)
     contextual, conditioned = _relevant_first(contextual), method == "conditioned"
     count = len(sizes) * num_repeats
@@ -286,8 +286,6 @@ def _chunk(contextual, num_examples):
 
 
 def _check(contextual, num_examples, prompt_norm, balanced, method):
-    """The number of examples, if all is as it should be."""
-    num_examples = whole_number("num_examples", num_examples, least=1)
     if balanced:
         contextual.assume("balanced=True", "symmetric")
         if num_examples % 2:
@@ -299,4 +297,3 @@ def _check(contextual, num_examples, prompt_norm, balanced, method):
         raise ValueError(f"method must be 'direct' or 'conditioned', got {method!r}")
     if method == "conditioned":
         contextual.assume('method="conditioned" (Result S2)', "gaussian")
-    return num_examples
